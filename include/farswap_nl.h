@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Generic netlink between farswap.ko and the node's farswapd (and the tool). Family "farswap", version 1. Every
+ * command needs CAP_SYS_ADMIN. Numbers are native-endian attributes of the width that is named.
+ *
+ * How a device comes up; each step answers with an ACK, the last one shows /dev/NAME:
+ *
+ *   DEV_NEW     NAME, SIZE (bytes), COPIES, SLAB_BYTES, SPARES     device in state "new", no disk yet
+ *   PEER_ADD    NODE, PEER_NAME, SESSION, INCARNATION, ADDRESS (sockaddr_in or sockaddr_in6), PORT,
+ *               SOURCE (optional, sockaddr), TOKENS (DEV_GET's LANES + 1 tokens of 16 bytes)
+ *               connects the queue pairs and returns when all are up (or with the error)
+ *   EXTENT_ADD  EXTENT, GENERATION, MEMBERS (nested MEMBER: NODE, SLAB, INCARNATION, REMOTE, RKEY)
+ *   DEV_START   the disk appears
+ *   DEV_DEL     the reverse of all, in any state; -EBUSY while the disk is open
+ *
+ * DEV_GET (one reply), PEER_GET, EXTENT_GET, SLOT_GET (dumps) show the state; SLOT_GET with FLAGS |=
+ * FARSWAP_SLOT_VERIFY reads each held page from every member over RDMA and tells which copies verified: the audit.
+ *
+ * Events on multicast group "events", best effort (DEV_GET tells the same): EV_WANT (the device has fewer spare extents
+ * than SPARES; WANT: how many more), EV_PEER (NODE, PEER_STATE), EV_GONE (the device is gone).
+ */
+#ifndef FARSWAP_NL_H
+#define FARSWAP_NL_H
+
+#define FARSWAP_NL_FAMILY	"farswap"
+#define FARSWAP_NL_VERSION	1
+#define FARSWAP_NL_GROUP	"events"
+
+enum farswap_nl_cmd {
+	FARSWAP_CMD_UNSPEC,
+	FARSWAP_CMD_DEV_NEW,
+	FARSWAP_CMD_DEV_START,
+	FARSWAP_CMD_DEV_DEL,
+	FARSWAP_CMD_DEV_GET,
+	FARSWAP_CMD_PEER_ADD,
+	FARSWAP_CMD_PEER_GET,
+	FARSWAP_CMD_EXTENT_ADD,
+	FARSWAP_CMD_EXTENT_GET,
+	FARSWAP_CMD_SLOT_GET,
+	FARSWAP_CMD_EV_WANT,
+	FARSWAP_CMD_EV_PEER,
+	FARSWAP_CMD_EV_GONE,
+	__FARSWAP_CMD_MAX,
+	FARSWAP_CMD_MAX = __FARSWAP_CMD_MAX - 1
+};
+
+enum farswap_nl_attr {
+	FARSWAP_A_UNSPEC,
+	FARSWAP_A_PAD,
+	FARSWAP_A_NAME,			/* string: the device, farswap0 */
+	FARSWAP_A_SIZE,			/* u64: bytes of swap space */
+	FARSWAP_A_COPIES,		/* u8: replicas of each page wanted, 1..4 */
+	FARSWAP_A_SLAB_BYTES,		/* u64: bytes of a slab, an extent's size */
+	FARSWAP_A_SPARES,		/* u32: extents to keep ahead of need */
+	FARSWAP_A_LANES,		/* u32: read queue pairs per peer; a peer has LANES + 1 in all */
+	FARSWAP_A_DEV_STATE,		/* u8: enum farswap_dev_state */
+	FARSWAP_A_OPENERS,		/* u32: opens of the disk (swapon is one) */
+	FARSWAP_A_WANT,			/* u32: extents asked for */
+	FARSWAP_A_NODE,			/* u32: the peer's number, unique on this device, chosen by farswapd */
+	FARSWAP_A_PEER_NAME,		/* string */
+	FARSWAP_A_PEER_STATE,		/* u8: enum farswap_peer_state */
+	FARSWAP_A_SESSION,		/* u64: the donor's session number */
+	FARSWAP_A_INCARNATION,		/* u64: the donor daemon's, or inside MEMBER the slab's */
+	FARSWAP_A_ADDRESS,		/* binary: struct sockaddr_in or sockaddr_in6 of the donor's RDMA listener */
+	FARSWAP_A_SOURCE,		/* binary: same, this end; its port is ignored */
+	FARSWAP_A_TOKENS,		/* binary: 16 bytes per queue pair */
+	FARSWAP_A_EXTENT,		/* u64: number of the extent, from farswapd, unique on this device */
+	FARSWAP_A_GENERATION,		/* u32 */
+	FARSWAP_A_MEMBERS,		/* nested: MEMBER, MEMBER, ... */
+	FARSWAP_A_MEMBER,		/* nested: one slab of the replica set */
+	FARSWAP_A_SLAB,			/* u64: the donor's number for it */
+	FARSWAP_A_REMOTE,		/* u64: the region's address at the donor */
+	FARSWAP_A_RKEY,			/* u32 */
+	FARSWAP_A_MEMBER_LIVE,		/* u8: 1 when it is read and written */
+	FARSWAP_A_FRAMES,		/* u32: frames in the extent */
+	FARSWAP_A_FRAMES_USED,		/* u32: frames that hold a page */
+	FARSWAP_A_FLAGS,		/* u32: FARSWAP_SLOT_... */
+	FARSWAP_A_SLOT,			/* u64: swap slot, the page's offset in the device */
+	FARSWAP_A_SLOT_STATE,		/* u8: enum farswap_slot_state */
+	FARSWAP_A_FRAME,		/* u32: frame in the extent */
+	FARSWAP_A_SUM,			/* u32: CRC-32C of the stored bytes */
+	FARSWAP_A_LENGTH,		/* u32: stored bytes */
+	FARSWAP_A_GOOD,			/* u32: bit i set: member i of the extent holds it and verified */
+	FARSWAP_A_BAD,			/* u32: bit i set: member i answered other bytes */
+	FARSWAP_A_UNREAD,		/* u32: bit i set: member i could not be read */
+	FARSWAP_A_COUNTERS,		/* binary: struct farswap_counters */
+	FARSWAP_A_REASON,		/* string: why a peer is lost */
+	FARSWAP_A_READ_NS,		/* u64: recent latency of one READ from the peer */
+	__FARSWAP_A_MAX,
+	FARSWAP_A_MAX = __FARSWAP_A_MAX - 1
+};
+
+enum farswap_dev_state {
+	FARSWAP_DEV_NEW = 1,		/* being set up, no disk */
+	FARSWAP_DEV_UP,			/* /dev/NAME is there */
+	FARSWAP_DEV_DOWN,		/* being taken down */
+};
+
+enum farswap_peer_state {
+	FARSWAP_PEER_CONNECTING = 1,
+	FARSWAP_PEER_LIVE,		/* read and written */
+	FARSWAP_PEER_LOST,		/* its queue pairs are in error; it never comes back under this number */
+};
+
+enum farswap_slot_state {
+	FARSWAP_SLOT_EMPTY = 0,		/* never written, or freed */
+	FARSWAP_SLOT_STAGED,		/* in the staging pool, not yet acknowledged by its replicas */
+	FARSWAP_SLOT_STORED,		/* in its frame on all live members */
+	FARSWAP_SLOT_ERROR,		/* no copy verified: reads fail until it is rewritten or freed */
+};
+
+#define FARSWAP_SLOT_VERIFY	1u	/* SLOT_GET: read and check every copy */
+
+/* counters since the device was made; each also a file in /sys/block/NAME/farswap/ */
+struct farswap_counters {
+	unsigned long long stores;		/* pages accepted */
+	unsigned long long loads;		/* pages given back, from wherever */
+	unsigned long long loads_staged;	/* of these, from the staging pool */
+	unsigned long long loads_empty;		/* of these, never written: zeros */
+	unsigned long long frees;		/* slots freed by the kernel */
+	unsigned long long refused;		/* stores refused: pool or extents short, or a worker */
+	unsigned long long waits;		/* stores that waited for room in the pool */
+	unsigned long long load_errors;		/* loads that failed */
+	unsigned long long corrupt;		/* copies that did not verify */
+	unsigned long long read_failovers;	/* READs tried on another replica after an error */
+	unsigned long long read_hedges;		/* READs tried on another replica after a timeout */
+	unsigned long long windows;		/* windows written */
+	unsigned long long write_wrs;		/* WRITE work requests posted */
+	unsigned long long write_chains;	/* doorbells for them */
+	unsigned long long write_bytes;		/* bytes in them */
+	unsigned long long read_wrs;		/* READ work requests posted */
+	unsigned long long parked;		/* windows that waited for a replica or a frame */
+	unsigned long long held;		/* slots that hold a page now */
+	unsigned long long staged;		/* of these, in the staging pool */
+	unsigned long long degraded;		/* extents with fewer live members than copies */
+	unsigned long long load_p50_ns;		/* page-in: from entering the module to verified */
+	unsigned long long load_p99_ns;
+};
+
+#endif

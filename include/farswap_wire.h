@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What farswap nodes say to each other. Two channels:
+ *
+ * control channel: TLS 1.3 with a pre-shared key over TCP, farswapd to farswapd. Frames of one fixed-size
+ * message each, all numbers little-endian:
+ *
+ *   client's farswapd                                   donor's farswapd
+ *     HELLO    version, geometry, name, boot id   ->
+ *                                                 <-      WELCOME  geometry agreed, name, incarnation, room
+ *     OPEN     session (0: a new one)             ->
+ *                                                 <-      OPENED   session, RDMA port
+ *     TOKEN    one per queue pair                 ->
+ *                                                 <-      TOKEN_OK token, good once and for a short time
+ *     GRANT    extent, generation                 ->
+ *                                                 <-      GRANTED  slab, incarnation, address, rkey, bytes
+ *     PING     every second                       ->
+ *                                                 <-      PONG     room left
+ *     CLOSE    session                            ->
+ *                                                 <-      CLOSED   queue pairs destroyed, regions gone, zeroed
+ *     any of them                                 ->
+ *                                                 <-      REJECT   which, code (texts below), number
+ *
+ * data channel: RDMA, the client's kernel to the donor's memory. Each queue pair is asked for by rdma_cm with
+ * struct farswap_connect as private data, and accepted with struct farswap_accept.
+ *
+ * A message is used only after one gate (farswap_msg_check) found magic, type, exact length, zero reserved
+ * fields and known flags right. Whatever fails closes that peer only.
+ */
+#ifndef FARSWAP_WIRE_H
+#define FARSWAP_WIRE_H
+
+#ifdef __KERNEL__
+#include <linux/build_bug.h>
+#include <linux/types.h>
+#else
+#include <assert.h>
+#include <linux/types.h>
+#endif
+
+#define FARSWAP_WIRE_MAGIC	0x50575346u	/* "FSWP" read as a little-endian word */
+#define FARSWAP_WIRE_VERSION	1
+#define FARSWAP_PORT		7474		/* default, TCP for control and the RDMA CM port alike */
+#define FARSWAP_NAME_BYTES	32		/* node names, zero-padded, at most 31 characters */
+#define FARSWAP_TOKEN_BYTES	16
+#define FARSWAP_FRAME_BYTES	4096		/* the page and frame size that this version negotiates */
+#define FARSWAP_COPIES_MAX	4
+#define FARSWAP_SLAB_BYTES_MIN	(1u << 20)
+#define FARSWAP_SLAB_BYTES_MAX	(1u << 30)
+
+enum farswap_msg_type {
+	FARSWAP_MSG_HELLO = 1,
+	FARSWAP_MSG_WELCOME,
+	FARSWAP_MSG_OPEN,
+	FARSWAP_MSG_OPENED,
+	FARSWAP_MSG_TOKEN,
+	FARSWAP_MSG_TOKEN_OK,
+	FARSWAP_MSG_GRANT,
+	FARSWAP_MSG_GRANTED,
+	FARSWAP_MSG_PING,
+	FARSWAP_MSG_PONG,
+	FARSWAP_MSG_CLOSE,
+	FARSWAP_MSG_CLOSED,
+	FARSWAP_MSG_REJECT,
+	FARSWAP_MSG_TYPES
+};
+
+/* why a request was refused; farswap_reject_text() in daemon/msg.c says it in words */
+enum farswap_reject {
+	FARSWAP_REJECT_VERSION = 1,	/* other protocol version; number: the one spoken here */
+	FARSWAP_REJECT_GEOMETRY,	/* slab or page size not possible here; number: the one possible */
+	FARSWAP_REJECT_UNKNOWN_NODE,	/* the name is not in this node's cluster.conf */
+	FARSWAP_REJECT_NO_ROOM,		/* lend= reached; number: slabs lent */
+	FARSWAP_REJECT_NO_MEMORY,	/* the reserve of free memory would be broken; number: MiB free */
+	FARSWAP_REJECT_NO_SESSION,	/* the session is not known (any more) */
+	FARSWAP_REJECT_STATE,		/* message out of order */
+	FARSWAP_REJECT_BORROWER,	/* this node swaps out itself, it does not lend */
+	FARSWAP_REJECT_RDMA,		/* no usable RDMA device; number: errno */
+	FARSWAP_REJECTS
+};
+
+struct farswap_msg_head {
+	__le32 magic;
+	__le16 type;
+	__le16 reserved;
+	__le32 bytes;			/* whole frame, this head included */
+	__le32 id;			/* request number, returned in the answer */
+};
+
+struct farswap_msg_hello {		/* HELLO and WELCOME */
+	struct farswap_msg_head head;
+	__le16 version;
+	__le16 reserved;
+	__le32 features;		/* none defined: must be 0 */
+	__le32 page_bytes;
+	__le32 room;			/* WELCOME: slabs that could be granted now; HELLO: 0 */
+	__le64 slab_bytes;		/* HELLO: wanted; WELCOME: agreed */
+	__le64 incarnation;		/* of the daemon; never repeats, also across reboots */
+	__u8 boot_id[16];
+	char name[FARSWAP_NAME_BYTES];
+};
+
+struct farswap_msg_session {		/* OPEN, CLOSE, CLOSED: only session; OPENED: all */
+	struct farswap_msg_head head;
+	__le64 session;
+	__le16 rdma_port;
+	__le16 reserved[3];
+};
+
+struct farswap_msg_token {		/* TOKEN (token all zero) and TOKEN_OK */
+	struct farswap_msg_head head;
+	__le64 session;
+	__u8 token[FARSWAP_TOKEN_BYTES];
+};
+
+struct farswap_msg_grant {		/* GRANT: session, extent, generation; GRANTED: all */
+	struct farswap_msg_head head;
+	__le64 session;
+	__le64 extent;
+	__le32 generation;
+	__le32 rkey;
+	__le64 slab;
+	__le64 incarnation;		/* of the slab; never repeats, also across reboots */
+	__le64 address;
+	__le64 bytes;
+};
+
+struct farswap_msg_ping {		/* PING (room 0, lent 0) and PONG */
+	struct farswap_msg_head head;
+	__le32 room;
+	__le32 lent;
+};
+
+struct farswap_msg_reject {
+	struct farswap_msg_head head;
+	__le16 type;			/* of the request refused */
+	__le16 code;			/* enum farswap_reject */
+	__le32 reserved;
+	__le64 number;			/* as the code says */
+};
+
+/* rdma_cm private data of a connect request; 56 bytes is the most that can be carried */
+struct farswap_connect {
+	__le32 magic;
+	__le16 version;
+	__le16 lane;			/* which queue pair of the session, for messages only */
+	__le64 session;
+	__u8 token[FARSWAP_TOKEN_BYTES];
+};
+
+/* and of the acceptance */
+struct farswap_accept {
+	__le32 magic;
+	__le16 version;
+	__le16 reserved;
+	__le64 incarnation;		/* the daemon's, as in WELCOME */
+};
+
+#define FARSWAP_MSG_BYTES_MAX	sizeof(struct farswap_msg_hello)
+
+static_assert(sizeof(struct farswap_msg_head) == 16, "wire");
+static_assert(sizeof(struct farswap_msg_hello) == 96, "wire");
+static_assert(sizeof(struct farswap_msg_session) == 32, "wire");
+static_assert(sizeof(struct farswap_msg_token) == 40, "wire");
+static_assert(sizeof(struct farswap_msg_grant) == 72, "wire");
+static_assert(sizeof(struct farswap_msg_ping) == 24, "wire");
+static_assert(sizeof(struct farswap_msg_reject) == 32, "wire");
+static_assert(sizeof(struct farswap_connect) == 32, "wire");
+static_assert(sizeof(struct farswap_accept) == 16, "wire");
+
+#endif
