@@ -45,7 +45,7 @@
 #define FARSWAP_TOKEN_BYTES	16
 #define FARSWAP_FRAME_BYTES	4096		/* the page and frame size that this version negotiates */
 #define FARSWAP_COPIES_MAX	4
-#define FARSWAP_SLAB_BYTES_MIN	(1u << 20)
+#define FARSWAP_SLAB_BYTES_MIN	(2u << 20)	/* one home run of 512 frames */
 #define FARSWAP_SLAB_BYTES_MAX	(1u << 30)
 
 enum farswap_msg_type {
