@@ -1,14 +1,35 @@
-# farswap: make without a target lists them.
+# farswap: make without a target lists them. scripts/packages names what they need.
 SHELL := /bin/bash
 build := $(CURDIR)/.build
+KERNEL ?=
+NODES ?= 1
+DESTDIR ?=
+running := /lib/modules/$(shell uname -r)
 
 help:
-	@echo "make all          build everything into .build: daemon, tool, modules"
-	@echo "make daemon       farswapd and farswap"
-	@echo "make kmod         farswap.ko; KERNEL=6.1 for one kernel of scripts/kernels"
+	@echo 'make all         build everything into .build'
+	@echo 'make daemon      farswapd and farswap'
+	@echo 'make kmod        farswap.ko for the kernels that are booted; KERNEL=6.1 for that one'
+	@echo 'make demo        three donors and a client in virtual machines, redis on far memory'
+	@echo 'make test        every test; as root, installs the packages that it needs'
+	@echo 'make test-long   the tests that take long'
+	@echo 'make test-debug  the tests for a kernel with KASAN, lockdep and kmemleak'
+	@echo 'make vm          one test: TEST=name, KERNEL=6.1'
+	@echo 'make vm-shell    a shell in a guest with everything built: KERNEL=6.1, NODES=1'
+	@echo 'make install     farswap.ko for the running kernel, farswapd and farswap; DESTDIR='
+	@echo 'make clean       remove .build (not the cache)'
 
-user: $(build)/vm/tell
+all: daemon kmod guest
+
+packages:
+	@scripts/install-packages
+
+daemon:
 	$(MAKE) -C daemon O=$(build)/daemon
+
+kmod: | packages
+	@set -e; for k in $(or $(KERNEL),$$(. scripts/common.sh; kernels boot=yes)); do \
+		scripts/build-kmod $$k; done
 
 guest:
 	$(MAKE) -C tests/vm/guest O=$(build)/guest
@@ -17,4 +38,43 @@ $(build)/vm/tell: tests/vm/tell.c tests/vm/frame.h
 	mkdir -p $(@D)
 	$(CC) -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
 
-.PHONY: help user guest
+# what tests/vm/payload packs
+user: daemon guest $(build)/vm/tell
+
+test: packages
+	tests/run
+
+test-long: packages
+	tests/run --long
+
+test-debug: packages
+	@scripts/install-packages debug
+	tests/run --debug
+
+demo: packages
+	scripts/demo
+
+vm: packages
+	@$(if $(TEST),,echo 'make vm: which? TEST=name, one of' tests/vm/*.test; exit 1)
+	@VERBOSE=1 tests/vm/session \
+		$(or $(KERNEL),$$(tests/vm/header tests/vm/$(TEST).test kernels 6.1 | cut -d' ' -f1)) \
+		tests/vm/$(TEST).test
+
+vm-shell: packages
+	@tests/vm/shell $(or $(KERNEL),6.1) $(NODES)
+
+install:
+	@[ -d $(running)/build ] || { \
+		echo 'make install: $(running)/build is missing: install linux-headers-'$$(uname -r); exit 1; }
+	$(MAKE) -C daemon O=$(build)/daemon
+	mkdir -p $(build)/kmod/running
+	cp -a kmod include $(build)/kmod/running
+	$(MAKE) -C $(running)/build M=$(build)/kmod/running/kmod modules
+	install -D -m 644 $(build)/kmod/running/kmod/farswap.ko $(DESTDIR)$(running)/updates/farswap.ko
+	install -D -t $(DESTDIR)/usr/sbin $(build)/daemon/farswapd $(build)/daemon/farswap
+	$(if $(DESTDIR),,depmod)
+
+clean:
+	rm -rf .build
+
+.PHONY: help all packages daemon kmod guest user test test-long test-debug demo vm vm-shell install clean
