@@ -84,9 +84,12 @@ struct fsw_transport_ops {
 	void (*write)(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf,
 		      const struct fsw_piece *pieces, unsigned int nr);
 
-	/* A read request of this CPU's lane, or NULL if none is free now. Does not sleep. */
-	struct fsw_read *(*read_get)(void *transport);
-	/* Sleep until a read request may be free, at most until deadline_ns (ktime). */
+	/*
+	 * A read request of this CPU's lane, or NULL if none is free now. Does not sleep. A quarter of a lane is kept for
+	 * urgent ones: a load that is being ended takes those while the same task's later loads hold the others.
+	 */
+	struct fsw_read *(*read_get)(void *transport, bool urgent);
+	/* Sleep until an urgent read request may be free, at most until deadline_ns (ktime). */
 	void (*read_room)(void *transport, u64 deadline_ns);
 	/* Post it: bytes from remote into read->va. Sets status FLYING, later 0 or -errno; an error at once too. */
 	void (*read_post)(void *transport, struct fsw_read *read, struct fsw_peer *peer, u64 remote, u32 rkey,

@@ -25,6 +25,11 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include "compat/compat.h"
+
+static inline bool os_is_worker(void)
+{
+	return current->flags & PF_WQ_WORKER;
+}
 #else
 #include "os_user.h"
 #endif

@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "core_int.h"
+
+/* ---- counting ---- */
+
+void fsw_count_add(struct fsw_core *core, enum fsw_count which, u64 n)
+{
+	this_cpu_add(core->stats->n[which], n);
+}
+
+static unsigned int hist_bucket(u64 ns)
+{
+	unsigned int log = ns ? ilog2(ns) : 0, bucket;
+
+	if (log < FSW_HIST_LOW)
+		return 0;
+	bucket = (log - FSW_HIST_LOW) * 8 + (ns >> (log - 3) & 7);
+	return min_t(unsigned int, bucket, FSW_HIST - 1);
+}
+
+static u64 hist_ns(unsigned int bucket)	/* its middle */
+{
+	unsigned int log = bucket / 8 + FSW_HIST_LOW;
+
+	return (1ull << log) + ((2 * (bucket % 8) + 1) << (log - 4));
+}
+
+void fsw_hist_add(struct fsw_core *core, u64 ns)
+{
+	this_cpu_inc(core->stats->hist[hist_bucket(ns)]);
+}
+
+static u64 hist_percentile(struct fsw_core *core, u64 total, unsigned int percent)
+{
+	u64 seen = 0, want = div_u64(total * percent + 99, 100);
+	unsigned int b;
+	int i;
+
+	if (!total)
+		return 0;
+	for (b = 0; b < FSW_HIST; b++) {
+		for_each_possible_cpu(i)
+			seen += per_cpu_ptr(core->stats, i)->hist[b];
+		if (seen >= want)
+			break;
+	}
+	return hist_ns(min_t(unsigned int, b, FSW_HIST - 1));
+}
+
+static u64 count_sum(struct fsw_core *core, unsigned int which)
+{
+	u64 n = 0;
+	int i;
+
+	for_each_possible_cpu(i)
+		n += per_cpu_ptr(core->stats, i)->n[which];
+	return n;
+}
+
+static unsigned int staged_now(struct fsw_core *core)
+{
+	struct fsw_staging *s = &core->staging;
+	unsigned int i, j, staged = 0;
+
+	/* racy: windows fill and end meanwhile; a count to look at, nothing is decided by it */
+	for (i = 0; i < s->nr; i++)
+		for (j = 0; j < READ_ONCE(s->windows[i].nr); j++)
+			staged += READ_ONCE(s->windows[i].pages[j].state) != FSW_PAGE_DONE;
+	return staged;
+}
+
+static unsigned int degraded_now(struct fsw_core *core)
+{
+	struct fsw_extent *e;
+	unsigned int i, degraded = 0;
+
+	for (i = 0; (e = fsw_extents_get(&core->extents, i)); i++)
+		degraded += fsw_extent_live(e) < core->params.copies;
+	return degraded;
+}
+
+void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
+{
+	u64 timed = count_sum(core, FSW_LOADS) + count_sum(core, FSW_LOAD_ERRORS);
+
+	*c = (struct farswap_counters){
+		.stores = count_sum(core, FSW_STORES),
+		.loads = count_sum(core, FSW_LOADS),
+		.loads_staged = count_sum(core, FSW_LOADS_STAGED),
+		.loads_empty = count_sum(core, FSW_LOADS_EMPTY),
+		.frees = count_sum(core, FSW_FREES),
+		.refused = count_sum(core, FSW_REFUSED),
+		.waits = count_sum(core, FSW_WAITS),
+		.load_errors = count_sum(core, FSW_LOAD_ERRORS),
+		.corrupt = count_sum(core, FSW_CORRUPT),
+		.read_failovers = count_sum(core, FSW_FAILOVERS),
+		.read_hedges = count_sum(core, FSW_HEDGES),
+		.windows = count_sum(core, FSW_WINDOWS),
+		.write_wrs = count_sum(core, FSW_WRITE_WRS),
+		.write_chains = count_sum(core, FSW_WRITE_CHAINS),
+		.write_bytes = count_sum(core, FSW_WRITE_BYTES),
+		.read_wrs = count_sum(core, FSW_READ_WRS),
+		.parked = count_sum(core, FSW_PARKED),
+		.held = count_sum(core, FSW_HELD),
+		.staged = staged_now(core),
+		.degraded = degraded_now(core),
+		.load_p50_ns = hist_percentile(core, timed, 50),
+		.load_p99_ns = hist_percentile(core, timed, 99),
+	};
+}
+
+/* ---- store, invalidate ---- */
+
+/*
+ * One pass over the source: a cache line's worth at a time would be slower than the CRC instruction allows, so the copy goes
+ * first and the sum is taken from what was copied, which is what is sent.
+ */
+u32 fsw_copy_sum(void *dst, const void *src, size_t bytes)
+{
+	memcpy(dst, src, bytes);
+	return fsw_crc32c(~0u, dst, bytes);
+}
+
+void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old)
+{
+	/* a STAGED page's window finds the entry changed and lets go by itself */
+	if (fsw_entry_state(old) == FARSWAP_SLOT_STORED)
+		fsw_frame_free(&core->extents, fsw_entry_index(old));
+}
+
+int fsw_store(struct fsw_core *core, u64 slot, const void *page)
+{
+	int ret = slot < core->map.slots ? fsw_stage(&core->staging, slot, page) : -EINVAL;
+
+	fsw_count(core, ret ? FSW_REFUSED : FSW_STORES);
+	trace_farswap_store(slot, ret);
+	return ret;
+}
+
+void fsw_invalidate(struct fsw_core *core, u64 slot)
+{
+	struct fsw_entry old = fsw_map_set(&core->map, slot, (struct fsw_entry){ 0 });
+
+	if (fsw_entry_state(old) == FARSWAP_SLOT_EMPTY)
+		return;
+	fsw_entry_drop(core, old);
+	fsw_count(core, FSW_FREES);
+	this_cpu_dec(core->stats->n[FSW_HELD]);
+}
+
+/* ---- extents ---- */
+
+unsigned int fsw_extents_wanted(struct fsw_core *core)
+{
+	struct fsw_extents *x = &core->extents;
+	unsigned int need = DIV_ROUND_UP_ULL(core->params.size, core->params.slab_bytes);
+	unsigned int live = fsw_extents_live(x), fresh = fsw_extents_fresh(x) / x->runs;
+
+	if (live >= need || fresh >= core->params.spares || x->nr == x->max)
+		return 0;
+	return min(need - live, core->params.spares - fresh);
+}
+
+void fsw_want(struct fsw_core *core)
+{
+	if (core->params.want && fsw_extents_wanted(core))
+		core->params.want(core->params.want_ctx);
+}
+
+int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr)
+{
+	int ret = nr <= core->params.copies ? 0 : -EINVAL;
+
+	if (!ret)
+		ret = fsw_extents_add(&core->extents, id, generation, members, nr);
+	if (ret)
+		return ret;
+	/* the tables of the clusters that will live there: a short stock only makes stores wait */
+	ret = fsw_map_stock(&core->map, core->extents.runs);
+	fsw_staging_kick(&core->staging);
+	return ret;
+}
+
+/* ---- looking at it ---- */
+
+bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_extent_info *info)
+{
+	struct fsw_extent *e = fsw_extents_get(&core->extents, index);
+
+	if (!e)
+		return false;
+	*info = (struct fsw_extent_info){
+		.id = e->id,
+		.generation = e->generation,
+		.frames = core->extents.frames,
+		.frames_used = fsw_extent_used(&core->extents, e),
+		.nr = e->nr,
+	};
+	memcpy(info->members, e->members, sizeof(info->members));
+	return true;
+}
+
+/* ---- set-up ---- */
+
+static bool params_sane(const struct fsw_params *p)
+{
+	return p->size >= FSW_PAGE && p->size % FSW_PAGE == 0 &&
+	       p->slab_bytes >= FARSWAP_SLAB_BYTES_MIN && p->slab_bytes <= FARSWAP_SLAB_BYTES_MAX &&
+	       is_power_of_2(p->slab_bytes) && p->copies >= 1 && p->copies <= FARSWAP_COPIES_MAX && p->spares >= 1 &&
+	       p->window >= 1 && p->window <= FSW_WINDOW_MAX && is_power_of_2(p->window) &&
+	       p->staging >= 2 * p->window && p->staging % p->window == 0;
+}
+
+struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_transport_ops *ops, void *transport)
+{
+	struct fsw_core *core;
+	int ret = -ENOMEM;
+
+	if (!params_sane(params))
+		return ERR_PTR(-EINVAL);
+	core = kzalloc(sizeof(*core), GFP_KERNEL);
+	if (!core)
+		return ERR_PTR(-ENOMEM);
+	core->params = *params;
+	core->ops = ops;
+	core->transport = transport;
+	core->stats = alloc_percpu(struct fsw_stats);
+	if (!core->stats)
+		goto free_core;
+	ret = fsw_map_init(&core->map, div_u64(params->size, FSW_PAGE));
+	if (ret)
+		goto free_stats;
+	ret = fsw_extents_init(&core->extents, params->size, params->slab_bytes);
+	if (ret)
+		goto free_map;
+	ret = fsw_staging_init(&core->staging, core);
+	if (ret)
+		goto free_extents;
+	return core;
+
+free_extents:
+	fsw_extents_exit(&core->extents);
+free_map:
+	fsw_map_exit(&core->map);
+free_stats:
+	free_percpu(core->stats);
+free_core:
+	kfree(core);
+	return ERR_PTR(ret);
+}
+
+void fsw_core_stop(struct fsw_core *core)
+{
+	fsw_staging_stop(&core->staging);
+}
+
+void fsw_core_free(struct fsw_core *core)
+{
+	fsw_staging_exit(&core->staging);
+	fsw_extents_exit(&core->extents);
+	fsw_map_exit(&core->map);
+	free_percpu(core->stats);
+	kfree(core);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the core's own files share. */
+#ifndef FSW_CORE_INT_H
+#define FSW_CORE_INT_H
+
+#include "window.h"
+#ifdef __KERNEL__
+#include "trace.h"
+#endif
+
+/* FSW_WRITE_WRS .. come first, in core.h */
+enum {
+	FSW_STORES = FSW_COUNTS_TRANSPORT, FSW_LOADS, FSW_LOADS_STAGED, FSW_LOADS_EMPTY, FSW_FREES, FSW_REFUSED, FSW_WAITS,
+	FSW_LOAD_ERRORS, FSW_CORRUPT, FSW_FAILOVERS, FSW_HEDGES, FSW_WINDOWS, FSW_PARKED,
+	FSW_HELD,	/* goes up and down; only the sum over CPUs means something */
+	FSW_COUNTS
+};
+
+/* a load's time, 8 buckets to the octave from 2^FSW_HIST_LOW ns: within 12.5 percent */
+#define FSW_HIST_LOW	8
+#define FSW_HIST	(32 * 8)
+
+struct fsw_stats {
+	u64 n[FSW_COUNTS];
+	u32 hist[FSW_HIST];
+	u32 picks;		/* of a member to read from */
+};
+
+struct fsw_core {
+	struct fsw_params params;
+	const struct fsw_transport_ops *ops;
+	void *transport;
+	struct fsw_map map;
+	struct fsw_extents extents;
+	struct fsw_staging staging;
+	struct fsw_stats __percpu *stats;
+};
+
+static inline void fsw_count(struct fsw_core *core, unsigned int which)
+{
+	this_cpu_inc(core->stats->n[which]);
+}
+
+void fsw_hist_add(struct fsw_core *core, u64 ns);
+void fsw_want(struct fsw_core *core);	/* tell farswapd if spare extents are short */
+
+/* A slot's entry was replaced: let go of what old held. Any context. */
+void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old);
+
+/* memcpy and CRC-32C of what was copied. One pass for the cache: page-sized pieces stay in L1 between the two. */
+u32 fsw_copy_sum(void *dst, const void *src, size_t bytes);
+
+/* Put the entry's bytes into dst, which takes a page. 0, -EAGAIN (changed meanwhile), -EBADMSG (other bytes). load.c */
+int fsw_staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst);
+
+#endif

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "core_int.h"
+
+/*
+ * A load looks at the slot's entry, fetches what it points at, and believes the bytes only if their checksum is the entry's. Whenever the
+ * entry turns out to have changed meanwhile, it starts over.
+ */
+
+static struct fsw_entry load_entry(const struct fsw_load *load)
+{
+	return (struct fsw_entry){ load->entry.sum, load->entry.seq, load->entry.where };
+}
+
+static bool entry_current(struct fsw_core *core, u64 slot, struct fsw_entry e)
+{
+	return fsw_entry_same(fsw_map_get(&core->map, slot), e);
+}
+
+int fsw_staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst)
+{
+	u32 sum = fsw_copy_sum(dst, fsw_place(&core->staging, fsw_entry_index(e)), FSW_PAGE);
+
+	/* the place is another page's only after the entry left it: then the copy is worthless */
+	if (!entry_current(core, slot, e))
+		return -EAGAIN;
+	return sum == e.sum ? 0 : -EBADMSG;
+}
+
+/* ---- one READ ---- */
+
+void fsw_read_ended(struct fsw_read *read)
+{
+	fsw_frame_unpin(read->pin);
+	read->pin = NULL;
+}
+
+/*
+ * Post a READ of the entry's frame from member m. 0; -ENOBUFS: no read request is free; -EAGAIN: the entry changed. The pin is held
+ * until the READ ended, even when the load gives up waiting for it.
+ */
+static int read_start(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, unsigned int m, bool urgent)
+{
+	struct fsw_entry e = load_entry(load);
+	u64 frame = fsw_entry_index(e);
+	struct fsw_read *read = core->ops->read_get(core->transport, urgent);
+
+	if (!read)
+		return -ENOBUFS;
+	read->pin = fsw_frame_pin(&core->extents, frame);
+	read->status = -ECANCELED;	/* until it is posted */
+	if (!entry_current(core, load->slot, e)) {
+		core->ops->read_put(core->transport, read);
+		return -EAGAIN;
+	}
+	load->tried |= 1 << m;
+	load->reads[m] = read;
+	core->ops->read_post(core->transport, read, x->members[m].peer,
+			     fsw_member_address(&core->extents, &x->members[m], frame), x->members[m].rkey,
+			     fsw_entry_length(e));
+	return 0;
+}
+
+static void read_drop(struct fsw_core *core, struct fsw_load *load, unsigned int m)
+{
+	struct fsw_read *read = load->reads[m];
+
+	load->reads[m] = NULL;
+	core->ops->read_put(core->transport, read);
+}
+
+static void reads_drop(struct fsw_core *core, struct fsw_load *load)
+{
+	unsigned int m;
+
+	for (m = 0; m < FARSWAP_COPIES_MAX; m++)
+		if (load->reads[m])
+			read_drop(core, load, m);
+}
+
+/*
+ * The live member with the lowest recent latency that was not tried; every 64th time the next in turn instead, so that each one's latency
+ * stays known. -1: none.
+ */
+static int member_pick(struct fsw_core *core, const struct fsw_load *load, const struct fsw_extent *x)
+{
+	u32 picks = this_cpu_inc_return(core->stats->picks);
+	int i, m, best = -1;
+
+	for (i = 0; i < (int)x->nr; i++) {
+		m = (picks / 64 + i) % x->nr;
+		if (load->tried & 1 << m || !fsw_peer_live(x->members[m].peer))
+			continue;
+		if (picks % 64 == 0)
+			return m;
+		if (best < 0 ||
+		    READ_ONCE(x->members[m].peer->read_ns) < READ_ONCE(x->members[best].peer->read_ns))
+			best = m;
+	}
+	return best;
+}
+
+/* Try the next replica. 0, -ENODATA (none left), -ENOBUFS, -EAGAIN */
+static int read_next(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, bool urgent)
+{
+	int m = member_pick(core, load, x);
+
+	return m < 0 ? -ENODATA : read_start(core, load, x, m, urgent);
+}
+
+/* ---- a stored page ---- */
+
+/* What member m answered. 0: page holds it, verified. -EAGAIN: the entry changed. -EBADMSG, or the READ's error: no good */
+static int read_reap(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, unsigned int m, void *page)
+{
+	struct fsw_entry e = load_entry(load);
+	int ret = load->reads[m]->status;
+
+	if (ret) {
+		fsw_count(core, FSW_FAILOVERS);
+	} else if (fsw_copy_sum(page, load->reads[m]->va, fsw_entry_length(e)) != e.sum) {
+		ret = -EAGAIN;
+		if (entry_current(core, load->slot, e)) {
+			ret = -EBADMSG;
+			load->bad |= 1 << m;
+			fsw_count(core, FSW_CORRUPT);
+			atomic64_inc(&x->members[m].peer->corrupt);
+		}
+	}
+	read_drop(core, load, m);
+	return ret;
+}
+
+/* Reap all that ended: 0 or -EAGAIN as read_reap() says, -EINPROGRESS: go on. */
+static int reads_reap(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, void *page)
+{
+	unsigned int m;
+
+	for (m = 0; m < x->nr; m++) {
+		int ret;
+
+		if (!load->reads[m] || smp_load_acquire(&load->reads[m]->status) == FSW_READ_FLYING)
+			continue;
+		ret = read_reap(core, load, x, m, page);
+		if (ret == 0 || ret == -EAGAIN)
+			return ret;
+	}
+	return -EINPROGRESS;
+}
+
+static unsigned int reads_flying(struct fsw_load *load, struct fsw_read **reads)
+{
+	unsigned int m, nr = 0;
+
+	for (m = 0; m < FARSWAP_COPIES_MAX; m++)
+		if (load->reads[m])
+			reads[nr++] = load->reads[m];
+	return nr;
+}
+
+/* No replica is left to try. If some answered other bytes and none can verify, the slot is an error from now on. */
+static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x)
+{
+	struct fsw_entry e = load_entry(load), error = e;
+
+	if (!entry_current(core, load->slot, e))
+		return -EAGAIN;
+	if (load->bad && load->bad == (1 << x->nr) - 1) {
+		error.where = fsw_where(FARSWAP_SLOT_ERROR, 0);
+		if (!fsw_map_cas(&core->map, load->slot, e, error))
+			return -EAGAIN;
+		fsw_entry_drop(core, e);
+	}
+	return -EIO;
+}
+
+static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
+{
+	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
+	u64 deadline = load->start_ns + (u64)core->params.load_ms * NSEC_PER_MSEC;
+
+	for (;;) {
+		struct fsw_read *flying[FARSWAP_COPIES_MAX];
+		unsigned int nr;
+		u64 now, until;
+		int ret = reads_reap(core, load, x, page);
+
+		if (ret != -EINPROGRESS)
+			return ret;
+		nr = reads_flying(load, flying);
+		now = ktime_get_ns();
+		if (now >= deadline)
+			return -ETIMEDOUT;
+		if (!nr) {
+			ret = read_next(core, load, x, true);
+			if (ret == -ENODATA)
+				return load_lost(core, load, x);
+			if (ret == -ENOBUFS)
+				core->ops->read_room(core->transport, deadline);
+			else if (ret)
+				return ret;
+			continue;
+		}
+		until = now + (u64)core->params.hedge_ms * NSEC_PER_MSEC;
+		core->ops->read_wait(core->transport, flying, nr, min(until, deadline));
+		if (ktime_get_ns() < until)
+			continue;
+		ret = read_next(core, load, x, true);
+		if (ret == -EAGAIN)
+			return ret;
+		if (!ret)
+			fsw_count(core, FSW_HEDGES);
+	}
+}
+
+/* ---- both halves ---- */
+
+static void load_look(struct fsw_core *core, struct fsw_load *load)
+{
+	struct fsw_entry e = fsw_map_get(&core->map, load->slot);
+
+	load->entry.sum = e.sum;
+	load->entry.seq = e.seq;
+	load->entry.where = e.where;
+	load->tried = 0;
+	load->bad = 0;
+}
+
+bool fsw_load_begin(struct fsw_core *core, struct fsw_load *load, u64 slot)
+{
+	struct fsw_entry e;
+
+	load->slot = slot;
+	load->start_ns = ktime_get_ns();
+	memset(load->reads, 0, sizeof(load->reads));
+	load_look(core, load);
+	e = load_entry(load);
+	if (fsw_entry_state(e) != FARSWAP_SLOT_STORED)
+		return true;
+	return read_next(core, load, fsw_frame_extent(&core->extents, fsw_entry_index(e)), false) != -ENOBUFS;
+}
+
+/* The load's entry, brought into page. -EAGAIN: it changed meanwhile. */
+static int load_fetch(struct fsw_core *core, struct fsw_load *load, void *page)
+{
+	struct fsw_entry e = load_entry(load);
+
+	switch (fsw_entry_state(e)) {
+	case FARSWAP_SLOT_EMPTY:
+		fsw_count(core, FSW_LOADS_EMPTY);
+		memset(page, 0, FSW_PAGE);
+		return 0;
+	case FARSWAP_SLOT_STAGED:
+		fsw_count(core, FSW_LOADS_STAGED);
+		return fsw_staged_copy(core, load->slot, e, page);
+	case FARSWAP_SLOT_STORED:
+		return load_stored(core, load, page);
+	case FARSWAP_SLOT_ERROR:
+		break;
+	}
+	return -EIO;
+}
+
+int fsw_load_end(struct fsw_core *core, struct fsw_load *load, void *page)
+{
+	int ret = -EINVAL;
+
+	if (load->slot < core->map.slots) {
+		ret = load_fetch(core, load, page);
+		while (ret == -EAGAIN) {
+			reads_drop(core, load);
+			load_look(core, load);
+			ret = load_fetch(core, load, page);
+		}
+		reads_drop(core, load);
+	}
+	if (ret)
+		fsw_count(core, FSW_LOAD_ERRORS);
+	else
+		fsw_count(core, FSW_LOADS);
+	fsw_hist_add(core, ktime_get_ns() - load->start_ns);
+	trace_farswap_load(load->slot, ktime_get_ns() - load->start_ns, ret);
+	return ret == -EBADMSG ? -EIO : ret;
+}
+
+int fsw_load(struct fsw_core *core, u64 slot, void *page)
+{
+	struct fsw_load load;
+
+	fsw_load_begin(core, &load, slot);
+	return fsw_load_end(core, &load, page);
+}

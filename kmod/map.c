@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "map.h"
+
+static void cluster_free(struct fsw_cluster *c)
+{
+	kvfree(c->entries);
+	kfree(c);
+}
+
+static struct fsw_cluster *cluster_new(void)
+{
+	struct fsw_cluster *c = kzalloc(sizeof(*c), GFP_KERNEL);
+
+	if (!c)
+		return NULL;
+	c->entries = kvcalloc(FSW_CLUSTER, sizeof(*c->entries), GFP_KERNEL);
+	if (!c->entries) {
+		kfree(c);
+		return NULL;
+	}
+	seqlock_init(&c->lock);
+	c->home = FSW_NO_HOME;
+	return c;
+}
+
+int fsw_map_init(struct fsw_map *map, u64 slots)
+{
+	map->slots = slots;
+	spin_lock_init(&map->stock_lock);
+	INIT_LIST_HEAD(&map->stock);
+	map->stocked = 0;
+	map->clusters = kvcalloc(DIV_ROUND_UP(slots, FSW_CLUSTER), sizeof(*map->clusters), GFP_KERNEL);
+	return map->clusters ? 0 : -ENOMEM;
+}
+
+void fsw_map_exit(struct fsw_map *map)
+{
+	struct fsw_cluster *c, *next;
+	u64 i;
+
+	list_for_each_entry_safe(c, next, &map->stock, link)
+		cluster_free(c);
+	for (i = 0; i < DIV_ROUND_UP(map->slots, FSW_CLUSTER); i++)
+		if (map->clusters[i])
+			cluster_free(map->clusters[i]);
+	kvfree(map->clusters);
+}
+
+int fsw_map_stock(struct fsw_map *map, unsigned int nr)
+{
+	unsigned long flags;
+
+	while (nr--) {
+		struct fsw_cluster *c = cluster_new();
+
+		if (!c)
+			return -ENOMEM;
+		spin_lock_irqsave(&map->stock_lock, flags);
+		list_add_tail(&c->link, &map->stock);
+		map->stocked++;
+		spin_unlock_irqrestore(&map->stock_lock, flags);
+	}
+	return 0;
+}
+
+struct fsw_cluster *fsw_map_cluster(struct fsw_map *map, u64 slot)
+{
+	return slot < map->slots ? READ_ONCE(map->clusters[slot / FSW_CLUSTER]) : NULL;
+}
+
+static struct fsw_cluster *stock_take(struct fsw_map *map)
+{
+	struct fsw_cluster *c;
+	unsigned long flags;
+
+	spin_lock_irqsave(&map->stock_lock, flags);
+	c = list_first_entry_or_null(&map->stock, struct fsw_cluster, link);
+	if (c) {
+		list_del_init(&c->link);
+		map->stocked--;
+	}
+	spin_unlock_irqrestore(&map->stock_lock, flags);
+	return c;
+}
+
+static void stock_return(struct fsw_map *map, struct fsw_cluster *c)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&map->stock_lock, flags);
+	list_add(&c->link, &map->stock);
+	map->stocked++;
+	spin_unlock_irqrestore(&map->stock_lock, flags);
+}
+
+struct fsw_cluster *fsw_map_populate(struct fsw_map *map, u64 slot)
+{
+	struct fsw_cluster *c = fsw_map_cluster(map, slot), *won;
+
+	if (c)
+		return c;
+	c = stock_take(map);
+	if (!c)
+		return NULL;
+	won = cmpxchg(&map->clusters[slot / FSW_CLUSTER], NULL, c);	/* publishes the empty table whole */
+	if (won) {
+		stock_return(map, c);
+		return won;
+	}
+	return c;
+}
+
+struct fsw_entry fsw_map_get(struct fsw_map *map, u64 slot)
+{
+	struct fsw_cluster *c = fsw_map_cluster(map, slot);
+	struct fsw_entry e = { 0 };
+	unsigned int begin;
+
+	if (!c)
+		return e;
+	do {
+		begin = read_seqbegin(&c->lock);
+		e = c->entries[slot % FSW_CLUSTER];
+	} while (read_seqretry(&c->lock, begin));
+	return e;
+}
+
+struct fsw_entry fsw_map_set(struct fsw_map *map, u64 slot, struct fsw_entry e)
+{
+	struct fsw_cluster *c = fsw_map_cluster(map, slot);
+	struct fsw_entry old = { 0 };
+	unsigned long flags;
+
+	if (!c)
+		return old;
+	write_seqlock_irqsave(&c->lock, flags);
+	old = c->entries[slot % FSW_CLUSTER];
+	c->entries[slot % FSW_CLUSTER] = e;
+	write_sequnlock_irqrestore(&c->lock, flags);
+	return old;
+}
+
+bool fsw_map_cas(struct fsw_map *map, u64 slot, struct fsw_entry old, struct fsw_entry e)
+{
+	struct fsw_cluster *c = fsw_map_cluster(map, slot);
+	unsigned long flags;
+	bool same;
+
+	if (!c)
+		return false;
+	write_seqlock_irqsave(&c->lock, flags);
+	same = fsw_entry_same(c->entries[slot % FSW_CLUSTER], old);
+	if (same)
+		c->entries[slot % FSW_CLUSTER] = e;
+	write_sequnlock_irqrestore(&c->lock, flags);
+	return same;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The map: what each swap slot holds, 16 bytes a slot, in tables of one cluster (512 slots). A table is taken from a stock
+ * that grows with the extents, so populating a cluster on the reclaim path allocates nothing.
+ */
+#ifndef FSW_MAP_H
+#define FSW_MAP_H
+
+#include "core.h"
+
+/*
+ * One slot. The state, the place or frame, and the length are packed in where; seq tells one store from every other: it
+ * rises with each store on the device. It wraps after 2^32 stores, which is harmless: it is compared only against entries whose
+ * window is still in flight, at most FSW_WINDOW_MAX * windows stores ago.
+ */
+struct fsw_entry {
+	u32 sum;		/* CRC-32C of the stored bytes */
+	u32 seq;
+	u64 where;
+};
+
+static_assert(sizeof(struct fsw_entry) == 16, "the map is priced at 16 bytes a slot");
+
+/*
+ * where, from the low bit: state 2 (enum farswap_slot_state), codec 4 (0: as it is), length 13 (bytes stored), class 2 (0: a
+ * whole frame), slot in the frame 3, place (STAGED) or frame (STORED) 40.
+ */
+#define FSW_WHERE_LENGTH	6
+#define FSW_WHERE_INDEX		24
+
+static inline u64 fsw_where(enum farswap_slot_state state, u64 index)
+{
+	return state | (u64)FSW_PAGE << FSW_WHERE_LENGTH | index << FSW_WHERE_INDEX;
+}
+
+static inline enum farswap_slot_state fsw_entry_state(struct fsw_entry e)
+{
+	return e.where & 3;
+}
+
+static inline u32 fsw_entry_length(struct fsw_entry e)
+{
+	return e.where >> FSW_WHERE_LENGTH & 0x1fff;
+}
+
+static inline u64 fsw_entry_index(struct fsw_entry e)
+{
+	return e.where >> FSW_WHERE_INDEX;
+}
+
+static inline bool fsw_entry_same(struct fsw_entry a, struct fsw_entry b)
+{
+	return a.where == b.where && a.seq == b.seq && a.sum == b.sum;
+}
+
+#define FSW_NO_HOME		U64_MAX
+
+struct fsw_cluster {
+	seqlock_t lock;			/* entries; irq-safe: frees come with interrupts off, acknowledgements in softirq */
+	u64 home;			/* first frame of the home run, FSW_NO_HOME before the first window; see extent.c */
+	struct fsw_entry *entries;	/* FSW_CLUSTER of them */
+	struct list_head link;		/* in the stock, before it is populated */
+};
+
+struct fsw_map {
+	u64 slots;
+	struct fsw_cluster **clusters;	/* NULL: not populated; set once by cmpxchg, stays until the map is freed */
+	spinlock_t stock_lock;		/* stock, stocked */
+	struct list_head stock;		/* tables ready to be populated */
+	unsigned int stocked;
+};
+
+int fsw_map_init(struct fsw_map *map, u64 slots);
+void fsw_map_exit(struct fsw_map *map);
+
+/* Add nr empty tables to the stock. Process context, may sleep. 0 or -ENOMEM (what was added stays). */
+int fsw_map_stock(struct fsw_map *map, unsigned int nr);
+
+/* The slot's cluster, or NULL when it is not populated. Any context. */
+struct fsw_cluster *fsw_map_cluster(struct fsw_map *map, u64 slot);
+/* The same, populated from the stock if need be; NULL: the stock is empty. Any context. */
+struct fsw_cluster *fsw_map_populate(struct fsw_map *map, u64 slot);
+
+/* A slot's entry as it is now; all zero (EMPTY) where nothing was ever stored. Any context. */
+struct fsw_entry fsw_map_get(struct fsw_map *map, u64 slot);
+/* Replace it whatever it is; returns what it was. The cluster must be populated unless e is EMPTY. Any context. */
+struct fsw_entry fsw_map_set(struct fsw_map *map, u64 slot, struct fsw_entry e);
+/* Replace exactly old by e; false when it is something else by now. Any context. */
+bool fsw_map_cas(struct fsw_map *map, u64 slot, struct fsw_entry old, struct fsw_entry e);
+
+#endif

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The core against a simple oracle: random stores, loads, overwrites, frees, lost peers and flipped bits, completions that come late,
+ * out of order, torn, or not before their peer is given up, with another CPU stepping in wherever it could. Any page read must be
+ * the page last written. FARSWAP_OPS sets the number of operations (default a million), FARSWAP_SEED the first seed.
+ */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include "world.h"
+
+#define SLOTS	3000		/* six clusters, the last one not whole */
+#define OPS_PER_RUN 4000
+
+static struct fsw_core *core;
+static u32 version[SLOTS];	/* 0: empty */
+static u32 last_version;
+static unsigned int rotten;	/* the peer whose memory flips bits; WORLD_PEERS: none */
+static bool lossy;		/* peers may die until pages are lost: then a load may fail, but never lie */
+static u64 extent_id;
+static u64 done_ops, loads_checked, errors_seen, refusals, kills, flips;
+
+static long busy = -1;		/* slot of the load that another CPU may interrupt */
+static u32 also[64];		/* versions that it may see too */
+static unsigned int nr_also;
+static long storing = -1;	/* slot of the store or free that is under way: left alone by the other CPU */
+
+static void page_fill(u64 *page, u64 slot, u32 v)
+{
+	u64 x = slot << 32 | v, i;
+
+	for (i = 0; i < FSW_PAGE / 8; i++) {
+		x += 0x9e3779b97f4a7c15ull;
+		page[i] = v ? x ^ x >> 29 : 0;
+	}
+}
+
+static bool page_is(const u64 *page, u64 slot, u32 v)
+{
+	u64 want[FSW_PAGE / 8];
+
+	page_fill(want, slot, v);
+	return memcmp(page, want, FSW_PAGE) == 0;
+}
+
+/* ---- one operation each ---- */
+
+static void may_see(u64 slot, u32 v)
+{
+	if ((long)slot == busy && nr_also < sizeof(also) / sizeof(also[0]))
+		also[nr_also++] = v;
+}
+
+static void do_store(u64 slot)
+{
+	u64 page[FSW_PAGE / 8];
+	u32 v = ++last_version;
+	long was = storing;
+	int ret;
+
+	if ((long)slot == storing)
+		return;
+	page_fill(page, slot, v);
+	may_see(slot, v);
+	storing = slot;
+	ret = fsw_store(core, slot, page);
+	storing = was;
+	memset(page, 0x77, sizeof(page));	/* the kernel's page is its own again */
+	if (ret == 0)
+		version[slot] = v;
+	else
+		refusals++;
+	assert_true(ret == 0 || ret == -EAGAIN);
+}
+
+static void do_free(u64 slot)
+{
+	long was = storing;
+
+	if ((long)slot == storing)
+		return;
+	may_see(slot, 0);
+	storing = slot;
+	fsw_invalidate(core, slot);
+	storing = was;
+	version[slot] = 0;
+}
+
+static bool sees_good(const u64 *page, u64 slot, u32 before)
+{
+	unsigned int i;
+
+	if (page_is(page, slot, before) || page_is(page, slot, version[slot]))
+		return true;
+	for (i = 0; i < nr_also; i++)
+		if (page_is(page, slot, also[i]))
+			return true;
+	return false;
+}
+
+static void do_load(u64 slot)
+{
+	u64 page[FSW_PAGE / 8];
+	u32 before = version[slot];
+	int ret;
+
+	busy = slot;
+	nr_also = 0;
+	ret = fsw_load(core, slot, page);
+	if (ret) {
+		errors_seen++;
+		assert_true(lossy);
+	} else {
+		loads_checked++;
+		assert_true(sees_good(page, slot, before));
+	}
+	busy = -1;
+}
+
+/* eight at once, as a bio of many pages */
+static void do_load_many(u64 slot)
+{
+	struct fsw_load loads[8];
+	u64 page[FSW_PAGE / 8];
+	unsigned int i, begun, n = min(8, SLOTS - slot);
+	bool more = true;
+
+	busy = -1;
+	storing = -2;	/* the other CPU's stores would need a version list for each: only let the network step in */
+	for (begun = 0; begun < n && more; begun++)
+		more = fsw_load_begin(core, &loads[begun], slot + begun);
+	for (i = 0; i < begun; i++) {
+		int ret = fsw_load_end(core, &loads[i], page);
+
+		assert_true(ret == 0 || lossy);
+		assert_true(ret || page_is(page, slot + i, version[slot + i]));
+		loads_checked += !ret;
+	}
+	storing = -1;
+}
+
+static void other_cpu(void)
+{
+	u64 slot;
+
+	if (storing == -2)
+		return;
+	slot = busy >= 0 && world_random(2) ? (u64)busy : world_random(SLOTS);
+	if (world_random(3))
+		do_store(slot);
+	else
+		do_free(slot);
+}
+
+/* ---- faults ---- */
+
+/* every extent keeps a live and sound member without this peer */
+static bool expendable(unsigned int peer)
+{
+	struct fsw_extent *x;
+	unsigned int i, m, sound;
+
+	for (i = 0; (x = fsw_extents_get(&core->extents, i)); i++) {
+		for (m = 0, sound = 0; m < x->nr; m++)
+			sound += fsw_peer_live(x->members[m].peer) && x->members[m].peer != &world.peers[peer].peer &&
+				 (rotten == WORLD_PEERS || x->members[m].peer != &world.peers[rotten].peer);
+		if (!sound)
+			return false;
+	}
+	return true;
+}
+
+static void do_kill(void)
+{
+	unsigned int peer = world_random(WORLD_PEERS);
+
+	if (fsw_peer_live(&world.peers[peer].peer) && (lossy || expendable(peer))) {
+		world_kill(peer);
+		kills++;
+	}
+}
+
+static void do_flip(void)
+{
+	if (rotten < WORLD_PEERS && world_corrupt(core, world_random(SLOTS), rotten))
+		flips++;
+}
+
+/* A set of three peers that are live; in a run that must not lose pages, at least one of them sound. */
+static void do_extent(void)
+{
+	unsigned int set[WORLD_PEERS], nr = 0, i;
+
+	if (!fsw_extents_wanted(core))
+		return;
+	for (i = 0; i < WORLD_PEERS && nr < 3; i++) {
+		unsigned int p = (extent_id + i) % WORLD_PEERS;
+
+		if (fsw_peer_live(&world.peers[p].peer))
+			set[nr++] = p;
+	}
+	if (!nr || (nr == 1 && set[0] == rotten && !lossy))
+		return;
+	assert_int_equal(world_extent(core, ++extent_id, set, nr), 0);
+}
+
+static void want(void *ctx)
+{
+	(void)ctx;
+}
+
+static void one_op(void)
+{
+	u32 r = world_random(1000);
+	u64 slot = world_random(10) ? world_random(SLOTS) : world_random(40);
+
+	do_extent();
+	if (r < 450)
+		do_store(slot);
+	else if (r < 800)
+		do_load(slot);
+	else if (r < 880)
+		do_load_many(slot);
+	else if (r < 980)
+		do_free(slot);
+	else if (r < 998)
+		do_flip();
+	else if (!world_random(4))
+		do_kill();
+	if (!world_random(3))
+		world_wait(world_ns + NSEC_PER_MSEC);
+	done_ops++;
+}
+
+/* ---- a run, and what must hold at its end ---- */
+
+static void run_start(u64 seed)
+{
+	struct fsw_params p = {
+		.size = SLOTS * FSW_PAGE, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 2, .close_ms = 2,
+		.store_ms = 8000, .hedge_ms = 200, .load_ms = 20000, .want = want,
+	};
+
+	world_start(seed);
+	p.window = 1u << world_random(7);
+	p.staging = p.window * (2 + world_random(8));
+	world.late_percent = world_random(3) ? 0 : 3;
+	world.at_once_percent = world_random(3) * 20;
+	world.other_cpu = world_random(2) ? other_cpu : NULL;
+	rotten = world_random(2) ? world_random(WORLD_PEERS) : WORLD_PEERS;
+	lossy = world_random(4) == 0;
+	memset(version, 0, sizeof(version));
+	extent_id = 0;
+	core = fsw_core_new(&p, &world_ops, NULL);
+	assert_false(IS_ERR(core));
+}
+
+static void check_copies(void)
+{
+	struct fsw_slot_info info;
+	struct fsw_extent_info x;
+	u64 slot, held = 0;
+
+	for (slot = 0; fsw_slot_info(core, &slot, true, &info); slot++) {
+		unsigned int i, m;
+
+		held++;
+		assert_int_equal(info.state, FARSWAP_SLOT_STORED);
+		for (i = 0; fsw_extent_info(core, i, &x) && x.id != info.extent; i++)
+			;
+		for (m = 0; m < x.nr; m++)
+			if (fsw_peer_live(x.members[m].peer) &&
+			    (rotten == WORLD_PEERS || x.members[m].peer != &world.peers[rotten].peer))
+				assert_true(info.good & 1 << m);
+	}
+	for (slot = 0; slot < SLOTS; slot++)
+		held -= version[slot] != 0;
+	assert_int_equal(held, 0);
+}
+
+static u64 frames_used(void)
+{
+	struct fsw_extent_info x;
+	u64 used = 0;
+	unsigned int i;
+
+	for (i = 0; fsw_extent_info(core, i, &x); i++)
+		used += x.frames_used;
+	return used;
+}
+
+static void check_frames(void)
+{
+	struct fsw_extent *x;
+	unsigned int i, f, used = 0;
+
+	for (i = 0; (x = fsw_extents_get(&core->extents, i)); i++)
+		for (f = 0; f < core->extents.frames; f++) {
+			int word = atomic_read(&x->words[f]);
+
+			assert_true(word == 0 || word == FSW_FRAME_USED);	/* no pin is left */
+			used += word != 0;
+		}
+	assert_int_equal(used, frames_used());
+}
+
+static void run_end(void)
+{
+	struct farswap_counters c;
+	u64 slot;
+	unsigned int i;
+
+	world.other_cpu = NULL;
+	world_quiet();
+	for (slot = 0; slot < SLOTS; slot++)
+		do_load(slot);
+	if (!lossy) {
+		check_copies();
+		fsw_counters(core, &c);
+		assert_int_equal(c.staged, 0);
+		assert_int_equal(c.held, frames_used());
+	}
+	for (slot = 0; slot < SLOTS; slot++)
+		fsw_invalidate(core, slot);
+	fsw_core_stop(core);
+	for (i = 0; i < WORLD_PEERS; i++)
+		world_kill(i);
+	world_quiet();
+	check_frames();
+	assert_int_equal(frames_used(), 0);
+	fsw_counters(core, &c);
+	assert_int_equal(c.held, 0);
+	fsw_core_free(core);
+	world_end();
+}
+
+static u64 number(const char *name, u64 otherwise)
+{
+	const char *s = getenv(name);
+
+	return s ? strtoull(s, NULL, 10) : otherwise;
+}
+
+static void a_page_read_is_the_page_last_written(void **state)
+{
+	u64 ops = number("FARSWAP_OPS", 1000000), seed = number("FARSWAP_SEED", 1);
+	unsigned int i;
+
+	(void)state;
+	for (; done_ops < ops; seed++) {
+		fprintf(stderr, "\rseed %llu, %llu operations", (unsigned long long)seed, (unsigned long long)done_ops);
+		run_start(seed);
+		for (i = 0; i < OPS_PER_RUN; i++)
+			one_op();
+		run_end();
+	}
+	fprintf(stderr, "\n");
+	printf("%llu operations, %llu loads checked, %llu failed loads (pages lost on purpose), %llu refused stores, %llu kills, "
+	       "%llu flips\n", (unsigned long long)done_ops, (unsigned long long)loads_checked, (unsigned long long)errors_seen,
+	       (unsigned long long)refusals, (unsigned long long)kills, (unsigned long long)flips);
+	assert_true(ops < 1000000 || (loads_checked && errors_seen && kills && flips));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_page_read_is_the_page_last_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

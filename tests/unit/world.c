@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "world.h"
+
+#define OPS_MAX 4096
+
+struct op {			/* one chain or one READ on its way */
+	struct fsw_chain *chain;
+	const struct fsw_buffer *buf;
+	struct fsw_piece pieces[FSW_WINDOW_MAX];
+	unsigned int nr, done;	/* halves of pieces delivered: a page may arrive torn */
+	struct read *read;
+	struct fsw_peer *peer;
+	u64 remote, not_before;
+	u32 bytes;
+};
+
+struct read {
+	struct fsw_read read;
+	struct fsw_buffer buf;
+	bool taken, put;
+};
+
+struct world world;
+int world_cpu, world_locks;
+bool world_worker;
+u64 world_ns;
+
+static struct op *ops[OPS_MAX];
+static struct read reads[WORLD_READS];
+static struct delayed_work *works;
+static void *slabs[256];
+static unsigned int nr_slabs, stepping;
+static u64 rng;
+
+u32 world_random(u32 below)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return (rng >> 11) % below;
+}
+
+/* ---- work and time ---- */
+
+void world_work_init(struct delayed_work *d, void (*fn)(struct work_struct *work))
+{
+	*d = (struct delayed_work){ .fn = fn, .next = works };
+	works = d;
+}
+
+static bool works_run(void)
+{
+	struct delayed_work *d;
+
+	for (d = works; d; d = d->next)
+		if (d->pending && d->due_ns <= world_ns) {
+			bool was = world_worker;
+
+			d->pending = false;
+			world_worker = true;
+			d->fn(&d->work);
+			world_worker = was;
+			return true;
+		}
+	return false;
+}
+
+/* ---- operations ---- */
+
+static void op_add(struct op *op)
+{
+	op->not_before = world_random(100) < world.late_percent ? world_ns + 3000 * NSEC_PER_MSEC : world_ns;
+	assert(world.in_flight < OPS_MAX);
+	ops[world.in_flight++] = op;
+}
+
+static void read_ended(struct read *r)
+{
+	assert(r->read.status != FSW_READ_FLYING && r->put);
+	if (r->read.pin)
+		fsw_read_ended(&r->read);
+	r->taken = false;
+	world.reads_out--;
+}
+
+static void op_end(unsigned int i, int status)
+{
+	struct op *op = ops[i];
+
+	ops[i] = ops[--world.in_flight];
+	if (op->chain) {
+		fsw_chain_done(op->chain, status);
+	} else {
+		smp_store_release(&op->read->read.status, status);
+		if (op->read->put)
+			read_ended(op->read);
+	}
+	free(op);
+}
+
+/* half of a piece, or of a READ: the payload is fetched now, not when it was posted */
+static void op_deliver(struct op *op)
+{
+	bool second = op->done & 1;
+
+	if (op->chain) {
+		struct fsw_piece *p = &op->pieces[op->done / 2];
+		u32 half = p->bytes / 2;
+
+		memcpy((char *)(uintptr_t)p->remote + second * half, (char *)op->buf->va + p->offset + second * half, half);
+	} else {
+		u32 half = op->bytes / 2;
+
+		memcpy((char *)op->read->read.va + second * half, (char *)(uintptr_t)op->remote + second * half, half);
+	}
+	op->done++;
+}
+
+static bool op_step(unsigned int i)
+{
+	struct op *op = ops[i];
+	unsigned int halves = op->chain ? op->nr * 2 : 2;
+
+	if (!fsw_peer_live(op->peer)) {
+		if (op->done < halves && world_random(2))
+			op_deliver(op);	/* was on the wire already */
+		((struct world_peer *)op->peer)->flushed++;
+		op_end(i, -ECONNRESET);
+		return true;
+	}
+	if (op->not_before > world_ns)
+		return false;
+	if (op->done < halves)
+		op_deliver(op);
+	else
+		op_end(i, 0);
+	return true;
+}
+
+static bool ops_step(void)
+{
+	unsigned int start, n;
+
+	if (!world.in_flight)
+		return false;
+	start = world_random(world.in_flight);
+	for (n = 0; n < world.in_flight; n++)
+		if (op_step((start + n) % world.in_flight))
+			return true;
+	return false;
+}
+
+static bool anything(void)
+{
+	return world_random(4) ? ops_step() || works_run() : works_run() || ops_step();
+}
+
+void world_step(void)
+{
+	if (world_locks || stepping || world_random(8))
+		return;
+	stepping++;
+	if (world.other_cpu && !world_random(4)) {
+		int was = world_cpu;
+
+		world_cpu = !world_cpu;
+		world.other_cpu();
+		world_cpu = was;
+	} else {
+		anything();
+	}
+	stepping--;
+}
+
+void world_wait(u64 until_ns)
+{
+	if (!anything())
+		world_ns = min(until_ns, world_ns + (1 + world_random(20)) * NSEC_PER_MSEC);
+}
+
+void world_quiet(void)
+{
+	unsigned int idle = 0;
+
+	while (idle < 400) {	/* parked windows come back every 20 ms: 8 virtual seconds of nothing else */
+		if (ops_step()) {
+			idle = 0;
+			continue;
+		}
+		works_run();
+		world_ns += 20 * NSEC_PER_MSEC;
+		idle++;
+	}
+}
+
+void world_kill(unsigned int peer)
+{
+	WRITE_ONCE(world.peers[peer].peer.state, FARSWAP_PEER_LOST);
+}
+
+/* ---- the transport's calls ---- */
+
+static int buffer_get(void *transport, struct fsw_buffer *buffer, size_t bytes)
+{
+	(void)transport;
+	buffer->va = calloc(1, bytes);
+	buffer->bytes = bytes;
+	return buffer->va ? 0 : -ENOMEM;
+}
+
+static void buffer_put(void *transport, struct fsw_buffer *buffer)
+{
+	(void)transport;
+	free(buffer->va);
+	buffer->va = NULL;
+}
+
+static void op_write(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf, const struct fsw_piece *pieces,
+		     unsigned int nr)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	(void)transport;
+	assert(nr && nr <= FSW_WINDOW_MAX && world_locks == 0);
+	op->chain = chain;
+	op->buf = buf;
+	op->peer = chain->peer;
+	op->nr = nr;
+	memcpy(op->pieces, pieces, nr * sizeof(*pieces));
+	op_add(op);
+	if (world_random(100) < world.at_once_percent)
+		while (op_step(world.in_flight - 1))
+			if (!world.in_flight || ops[world.in_flight - 1] != op)
+				break;
+}
+
+static struct fsw_read *read_get(void *transport, bool urgent)
+{
+	unsigned int i;
+
+	(void)transport;
+	if (!urgent && world.reads_out >= WORLD_READS * 3 / 4)
+		return NULL;
+	for (i = 0; i < WORLD_READS; i++)
+		if (!reads[i].taken) {
+			reads[i].taken = true;
+			reads[i].put = false;
+			reads[i].read.va = reads[i].buf.va;
+			world.reads_out++;
+			return &reads[i].read;
+		}
+	return NULL;
+}
+
+static void read_room(void *transport, u64 deadline_ns)
+{
+	(void)transport;
+	world_wait(deadline_ns);
+}
+
+static void read_post(void *transport, struct fsw_read *read, struct fsw_peer *peer, u64 remote, u32 rkey, u32 bytes)
+{
+	struct op *op = calloc(1, sizeof(*op));
+
+	(void)transport;
+	(void)rkey;
+	op->read = container_of(read, struct read, read);
+	op->peer = peer;
+	op->remote = remote;
+	op->bytes = bytes;
+	read->status = FSW_READ_FLYING;
+	op_add(op);
+}
+
+static void read_wait(void *transport, struct fsw_read *const *rs, unsigned int nr, u64 until_ns)
+{
+	unsigned int i;
+
+	(void)transport;
+	while (world_ns < until_ns) {
+		for (i = 0; i < nr; i++)
+			if (rs[i]->status != FSW_READ_FLYING)
+				return;
+		world_wait(until_ns);
+	}
+}
+
+static void read_put(void *transport, struct fsw_read *read)
+{
+	struct read *r = container_of(read, struct read, read);
+
+	(void)transport;
+	r->put = true;
+	if (read->status != FSW_READ_FLYING)
+		read_ended(r);
+}
+
+static void peer_fail(void *transport, struct fsw_peer *peer, int error, const char *why)
+{
+	(void)transport;
+	(void)error;
+	(void)why;
+	WRITE_ONCE(peer->state, FARSWAP_PEER_LOST);
+}
+
+const struct fsw_transport_ops world_ops = {
+	.buffer_get = buffer_get,
+	.buffer_put = buffer_put,
+	.write = op_write,
+	.read_get = read_get,
+	.read_room = read_room,
+	.read_post = read_post,
+	.read_wait = read_wait,
+	.read_put = read_put,
+	.peer_fail = peer_fail,
+};
+
+/* ---- set-up ---- */
+
+void world_start(u64 seed)
+{
+	unsigned int i;
+
+	rng = seed * 0x9e3779b97f4a7c15ull + 88172645463325252ull;
+	memset(&world, 0, sizeof(world));
+	works = NULL;
+	for (i = 0; i < WORLD_PEERS; i++)
+		world.peers[i].peer = (struct fsw_peer){ .node = i + 1, .state = FARSWAP_PEER_LIVE };
+	for (i = 0; i < WORLD_READS; i++) {
+		reads[i] = (struct read){ 0 };
+		buffer_get(NULL, &reads[i].buf, FSW_PAGE);
+	}
+}
+
+void world_end(void)
+{
+	unsigned int i;
+
+	assert(world.in_flight == 0 && world.reads_out == 0);
+	for (i = 0; i < WORLD_READS; i++)
+		buffer_put(NULL, &reads[i].buf);
+	while (nr_slabs)
+		free(slabs[--nr_slabs]);
+}
+
+int world_extent(struct fsw_core *core, u64 id, const unsigned int *peers, unsigned int nr)
+{
+	struct fsw_member members[FARSWAP_COPIES_MAX];
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		void *slab = malloc(WORLD_SLAB);
+
+		memset(slab, 0xa5, WORLD_SLAB);
+		assert(nr_slabs < sizeof(slabs) / sizeof(slabs[0]));
+		slabs[nr_slabs++] = slab;
+		members[i] = (struct fsw_member){ .peer = &world.peers[peers[i]].peer, .slab = nr_slabs,
+						  .remote = (uintptr_t)slab };
+	}
+	return fsw_extent_add(core, id, 1, members, nr);
+}
+
+bool world_corrupt(struct fsw_core *core, u64 slot, unsigned int peer)
+{
+	struct fsw_entry e = fsw_map_get(&core->map, slot);
+	struct fsw_extent *x;
+	unsigned int m;
+
+	if (fsw_entry_state(e) != FARSWAP_SLOT_STORED)
+		return false;
+	x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
+	for (m = 0; m < x->nr; m++)
+		if (x->members[m].peer == &world.peers[peer].peer) {
+			char *p = (char *)(uintptr_t)fsw_member_address(&core->extents, &x->members[m], fsw_entry_index(e));
+
+			p[world_random(FSW_PAGE)] ^= 1 << world_random(8);
+			return true;
+		}
+	return false;
+}

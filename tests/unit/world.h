@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A world around the core: donors whose memory is plain memory, a network that delivers late, in any order, in pieces, or not before
+ * its peer is given up, and a clock. One seed, one run.
+ */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include "../../kmod/core_int.h"
+
+#define WORLD_PEERS	7
+#define WORLD_READS	6
+#define WORLD_SLAB	FARSWAP_SLAB_BYTES_MIN
+
+struct world_peer {
+	struct fsw_peer peer;
+	unsigned int flushed;	/* work requests ended by its failure */
+};
+
+struct world {
+	struct world_peer peers[WORLD_PEERS];
+	unsigned int late_percent;	/* operations that take seconds */
+	unsigned int at_once_percent;	/* chains that complete before write() returns */
+	unsigned int in_flight;		/* operations not ended */
+	unsigned int reads_out;		/* read requests not free */
+	void (*other_cpu)(void);	/* what another CPU does when it gets its turn; NULL: nothing */
+};
+
+extern struct world world;
+extern const struct fsw_transport_ops world_ops;
+
+void world_start(u64 seed);
+u32 world_random(u32 below);
+void world_quiet(void);			/* deliver everything, run all work that is due */
+void world_end(void);			/* frees slabs; asserts that nothing is in flight */
+void world_kill(unsigned int peer);	/* its queue pairs go to error */
+/* A new extent on the given peers; its slabs are the world's. */
+int world_extent(struct fsw_core *core, u64 id, const unsigned int *peers, unsigned int nr);
+/* Change one byte of the slot's copy on the peer; false when it has none. */
+bool world_corrupt(struct fsw_core *core, u64 slot, unsigned int peer);
+
+#endif
