@@ -6,7 +6,7 @@
 #include "core_int.h"
 
 /* Read member m's copy. 0: verified. -EBADMSG: other bytes. Else it could not be read. */
-static int copy_check(struct fsw_core *core, const struct fsw_extent *x, unsigned int m, struct fsw_entry e)
+static int copy_check(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e)
 {
 	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC, frame = fsw_entry_index(e);
 	const struct fsw_member *member = &x->members[m];
@@ -21,6 +21,11 @@ static int copy_check(struct fsw_core *core, const struct fsw_extent *x, unsigne
 		core->ops->read_room(core->transport, deadline);
 	}
 	read->pin = fsw_frame_pin(&core->extents, frame);
+	read->status = -ECANCELED;	/* until it is posted */
+	if (!fsw_entry_same(fsw_map_get(&core->map, slot), e)) {
+		core->ops->read_put(core->transport, read);
+		return -EAGAIN;	/* slot_info starts over */
+	}
 	core->ops->read_post(core->transport, read, member->peer, fsw_member_address(&core->extents, member, frame),
 			     member->rkey, fsw_entry_length(e));
 	while ((ret = smp_load_acquire(&read->status)) == FSW_READ_FLYING && ktime_get_ns() < deadline)
@@ -33,14 +38,14 @@ static int copy_check(struct fsw_core *core, const struct fsw_extent *x, unsigne
 	return ret;
 }
 
-static void slot_verify(struct fsw_core *core, struct fsw_entry e, struct fsw_slot_info *info)
+static void slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
 {
 	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
 	unsigned int m;
 
 	info->good = info->bad = info->unread = 0;
 	for (m = 0; m < x->nr; m++) {
-		int ret = copy_check(core, x, m, e);
+		int ret = copy_check(core, slot, x, m, e);
 
 		if (!ret)
 			info->good |= 1 << m;
@@ -78,7 +83,7 @@ bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slo
 			e = fsw_map_get(&core->map, *slot);
 			slot_describe(core, *slot, e, info);
 			if (verify && info->state == FARSWAP_SLOT_STORED)
-				slot_verify(core, e, info);
+				slot_verify(core, *slot, e, info);
 		} while (verify && !fsw_entry_same(fsw_map_get(&core->map, *slot), e));
 		if (info->state != FARSWAP_SLOT_EMPTY)
 			return true;

@@ -215,11 +215,23 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 	core->ops->write(core->transport, &w->chains[c], &w->buf, w->pieces, nr);
 }
 
-/* A run ended: on at least one replica, and every other that it went to is LOST; or on none. */
+/* Does a peer that is still live have the run? Then every other that it went to has it too, or is LOST. */
+static bool run_acked(struct fsw_window *w, const struct fsw_run *run)
+{
+	u32 acked = run->chains & (u32)atomic_read(&w->acked);
+	unsigned int c;
+
+	for (c = 0; c < w->nr_chains; c++)
+		if (acked & 1u << c && fsw_peer_live(w->chains[c].peer))
+			return true;
+	return false;
+}
+
+/* A run ended: its pages are stored, or wait in staging for another replica. */
 static void run_end(struct fsw_window *w, struct fsw_run *run)
 {
 	struct fsw_core *core = w->staging->core;
-	bool acked = run->chains & (u32)atomic_read(&w->acked);
+	bool acked = run_acked(w, run);
 	unsigned int i;
 
 	for (i = run->first; i < run->first + run->nr; i++) {

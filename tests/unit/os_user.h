@@ -107,7 +107,14 @@ static inline unsigned int read_seqbegin(seqlock_t *s)
 	return s->seq;
 }
 
-#define read_seqretry(s, b) ((s)->seq != (b))
+static inline bool read_seqretry(seqlock_t *s, unsigned int begin)
+{
+	bool retry = s->seq != begin;
+
+	world_step();
+	return retry;
+}
+
 #define write_seqlock_irqsave(s, f) ((void)((f) = 0), spin_lock(&(s)->lock), (void)(s)->seq++)
 #define write_sequnlock_irqrestore(s, f) ((void)(f), (void)(s)->seq++, spin_unlock(&(s)->lock))
 

@@ -18,6 +18,7 @@ static u32 version[SLOTS];	/* 0: empty */
 static u32 last_version;
 static unsigned int rotten;	/* the peer whose memory flips bits; WORLD_PEERS: none */
 static bool lossy;		/* peers may die until pages are lost: then a load may fail, but never lie */
+static u32 lost[SLOTS];		/* the version that was on no sound live member when a peer died; staged pages never count */
 static u64 extent_id;
 static u64 done_ops, loads_checked, errors_seen, refusals, kills, flips;
 
@@ -110,7 +111,7 @@ static void do_load(u64 slot)
 	ret = fsw_load(core, slot, page);
 	if (ret) {
 		errors_seen++;
-		assert_true(lossy);
+		assert_true(lost[slot] && (lost[slot] == before || lost[slot] == version[slot]));
 	} else {
 		loads_checked++;
 		assert_true(sees_good(page, slot, before));
@@ -133,7 +134,7 @@ static void do_load_many(u64 slot)
 	for (i = 0; i < begun; i++) {
 		int ret = fsw_load_end(core, &loads[i], page);
 
-		assert_true(ret == 0 || lossy);
+		assert_true(ret == 0 || lost[slot + i] == version[slot + i]);
 		assert_true(ret || page_is(page, slot + i, version[slot + i]));
 		loads_checked += !ret;
 	}
@@ -155,20 +156,42 @@ static void other_cpu(void)
 
 /* ---- faults ---- */
 
+static unsigned int sound_members(const struct fsw_extent *x)
+{
+	unsigned int m, sound = 0;
+
+	for (m = 0; m < x->nr; m++)
+		sound += fsw_peer_live(x->members[m].peer) &&
+			 (rotten == WORLD_PEERS || x->members[m].peer != &world.peers[rotten].peer);
+	return sound;
+}
+
 /* every extent keeps a live and sound member without this peer */
 static bool expendable(unsigned int peer)
 {
 	struct fsw_extent *x;
-	unsigned int i, m, sound;
+	unsigned int i;
+	bool good = true;
 
-	for (i = 0; (x = fsw_extents_get(&core->extents, i)); i++) {
-		for (m = 0, sound = 0; m < x->nr; m++)
-			sound += fsw_peer_live(x->members[m].peer) && x->members[m].peer != &world.peers[peer].peer &&
-				 (rotten == WORLD_PEERS || x->members[m].peer != &world.peers[rotten].peer);
-		if (!sound)
-			return false;
+	WRITE_ONCE(world.peers[peer].peer.state, FARSWAP_PEER_LOST);	/* for a moment: nothing runs meanwhile */
+	for (i = 0; (x = fsw_extents_get(&core->extents, i)); i++)
+		good = good && sound_members(x);
+	WRITE_ONCE(world.peers[peer].peer.state, FARSWAP_PEER_LIVE);
+	return good;
+}
+
+/* Which pages may fail from now on: those stored where no sound member is left. */
+static void note_lost(void)
+{
+	u64 slot;
+
+	for (slot = 0; slot < SLOTS; slot++) {
+		struct fsw_entry e = fsw_map_get(&core->map, slot);
+
+		if (fsw_entry_state(e) == FARSWAP_SLOT_STORED &&
+		    !sound_members(fsw_frame_extent(&core->extents, fsw_entry_index(e))))
+			lost[slot] = version[slot];
 	}
-	return true;
 }
 
 static void do_kill(void)
@@ -178,13 +201,16 @@ static void do_kill(void)
 	if (fsw_peer_live(&world.peers[peer].peer) && (lossy || expendable(peer))) {
 		world_kill(peer);
 		kills++;
+		note_lost();
 	}
 }
 
 static void do_flip(void)
 {
-	if (rotten < WORLD_PEERS && world_corrupt(core, world_random(SLOTS), rotten))
+	if (rotten < WORLD_PEERS && world_corrupt(core, world_random(SLOTS), rotten)) {
 		flips++;
+		note_lost();
+	}
 }
 
 /* A set of three peers that are live; in a run that must not lose pages, at least one of them sound. */
@@ -251,6 +277,7 @@ static void run_start(u64 seed)
 	rotten = world_random(2) ? world_random(WORLD_PEERS) : WORLD_PEERS;
 	lossy = world_random(4) == 0;
 	memset(version, 0, sizeof(version));
+	memset(lost, 0, sizeof(lost));
 	extent_id = 0;
 	core = fsw_core_new(&p, &world_ops, NULL);
 	assert_false(IS_ERR(core));

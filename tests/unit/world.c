@@ -67,6 +67,32 @@ static bool works_run(void)
 
 /* ---- operations ---- */
 
+static bool overlap(u64 a, u32 a_bytes, u64 b, u32 b_bytes)
+{
+	return a < b + b_bytes && b < a + a_bytes;
+}
+
+static bool touches(const struct op *op, u64 remote, u32 bytes)
+{
+	unsigned int i;
+
+	if (op->read)
+		return overlap(op->remote, op->bytes, remote, bytes);
+	for (i = 0; i < op->nr; i++)
+		if (overlap(op->pieces[i].remote, op->pieces[i].bytes, remote, bytes))
+			return true;
+	return false;
+}
+
+/* Rule 3: nobody is given a frame, to write or to read, that a WRITE in flight can touch, nor one to write that a READ can. */
+static void check_quarantine(u64 remote, u32 bytes, bool write)
+{
+	unsigned int i;
+
+	for (i = 0; i < world.in_flight; i++)
+		assert(!((write || ops[i]->chain) && touches(ops[i], remote, bytes)));
+}
+
 static void op_add(struct op *op)
 {
 	op->not_before = world_random(100) < world.late_percent ? world_ns + 3000 * NSEC_PER_MSEC : world_ns;
@@ -219,9 +245,12 @@ static void op_write(void *transport, struct fsw_chain *chain, const struct fsw_
 		     unsigned int nr)
 {
 	struct op *op = calloc(1, sizeof(*op));
+	unsigned int i;
 
 	(void)transport;
 	assert(nr && nr <= FSW_WINDOW_MAX && world_locks == 0);
+	for (i = 0; i < nr; i++)
+		check_quarantine(pieces[i].remote, pieces[i].bytes, true);
 	op->chain = chain;
 	op->buf = buf;
 	op->peer = chain->peer;
@@ -264,6 +293,7 @@ static void read_post(void *transport, struct fsw_read *read, struct fsw_peer *p
 
 	(void)transport;
 	(void)rkey;
+	check_quarantine(remote, bytes, false);
 	op->read = container_of(read, struct read, read);
 	op->peer = peer;
 	op->remote = remote;
