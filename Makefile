@@ -28,7 +28,7 @@ daemon:
 	$(MAKE) -C daemon O=$(build)/daemon
 
 kmod: | packages
-	@set -e; for k in $(or $(KERNEL),$$(. scripts/common.sh; kernels boot=yes)); do \
+	@set -e; for k in $(or $(KERNEL),$$(. scripts/common.sh; kernels booted)); do \
 		scripts/build-kmod $$k; done
 
 guest:

@@ -11,10 +11,9 @@ packages() {
 		"$top/scripts/packages"
 }
 
-# kernels [FIELD=VALUE]: the names of the kernels whose build or image field is so
+# kernels all|booted: their names
 kernels() {
-	awk -v w="${1:-}" '/^[0-9]/ && (w == "" || w == "build=" $5 || (w == "boot=yes" && $3 != "-")) \
-		{ print $1 }' "$top/scripts/kernels"
+	awk -v which="$1" '/^[0-9]/ && (which == "all" || $3 != "-") { print $1 }' "$top/scripts/kernels"
 }
 
 # kernel_field NAME suite|image|headers|build|cc
@@ -23,7 +22,7 @@ kernel_field() {
 		$1 == "#" && $2 == "name" && $3 == "suite" { for (i = 2; i <= NF; i++) col[$i] = i - 1 }
 		$1 == name { print $col[field]; found = 1 }
 		END { exit !found }' "$top/scripts/kernels" ||
-		die "kernel $1 is not in scripts/kernels (there are: $(kernels | xargs))"
+		die "kernel $1 is not in scripts/kernels (there are: $(kernels all | xargs))"
 }
 
 # key FILE-OR-TEXT...: one short hash of all of them

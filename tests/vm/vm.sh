@@ -2,7 +2,14 @@
 # shellcheck shell=bash
 #
 # A session has a directory, $VM_DIR, and in it one directory per node: pid, console (everything
-# the guest's kernel said at level warn or worse), port1..port8 (the agents' sockets).
+# the guest's kernel said at level warn or worse), port1..port8 (the agents' sockets). All in all:
+#
+#   trap vm_end EXIT
+#   vm_session 6.1 4 1G
+#   for n in 1 2 3 4; do vm_start $n; done
+#   for n in 1 2 3 4; do vm_wait $n 120; done
+#
+# and then what lib.sh offers. $MEMORY and $VM_CPUS may change between two vm_start.
 
 # accel: prints QEMU's accelerator flags. /dev/kvm may be there and not work, so KVM is used only
 # after a guest has booted with it; the answer holds until the host boots again.
@@ -24,14 +31,14 @@ accel() {
 
 # The guest has nothing to mount, so a kernel that runs gets as far as the initrd's complaint.
 kvm_boots() {
-	local dir image pid n ok=1
+	local dir image pid ok=1
 	image=$("$top/scripts/guest-image") || return 1
 	dir=$(mktemp -d /tmp/farswap-kvm.XXXXXX)
 	qemu-system-x86_64 -accel kvm -cpu host -nodefaults -display none -no-reboot -m 512M \
 		-kernel "$image/6.1/vmlinuz" -initrd "$image/6.1/initrd" \
 		-append "console=ttyS0 panic=-1" -serial "file:$dir/console" > "$dir/log" 2>&1 &
 	pid=$!
-	for n in $(seq 100); do
+	for _ in $(seq 100); do
 		grep -qs 'Run /init' "$dir/console" && ok=0 && break
 		kill -0 $pid 2>/dev/null || break
 		sleep 0.1
@@ -54,7 +61,6 @@ vm_session() {
 	VM_PAYLOAD=$("$top/tests/vm/payload" "$KERNEL") || return
 	if [ "$KERNEL" = debug ]; then
 		VM_BOOT=(-kernel "$("$top/tests/vm/debug-kernel")/bzImage")
-		VM_IMAGE=$("$top/tests/vm/debug-kernel")
 	else
 		VM_BOOT=(-kernel "$VM_IMAGE/$KERNEL/vmlinuz" -initrd "$VM_IMAGE/$KERNEL/initrd")
 	fi
@@ -68,7 +74,7 @@ vm_session() {
 
 # vm_start NODE [QEMU FLAGS]: boots it, without waiting; vm_wait does
 vm_start() {
-	local node=$1 dir=$VM_DIR/$1 cpus=2 p flags run=() more=
+	local node=$1 dir=$VM_DIR/$1 cpus=${VM_CPUS:-2} p flags run=() more=
 	shift
 	mkdir -p "$dir"
 	rm -f "$dir/off"
@@ -81,7 +87,7 @@ vm_start() {
 			-device "virtserialport,chardev=p$p,nr=$p")
 	done
 	if [ "$NODES" -gt 1 ]; then
-		cpus=1
+		cpus=${VM_CPUS:-1}
 		run=(ip netns exec "$VM_NET")
 		"${run[@]}" ip tuntap add dev "tap$node" mode tap 2>/dev/null || true
 		"${run[@]}" ip link set "tap$node" mtu 9000 master br0 up
@@ -101,7 +107,9 @@ vm_start() {
 	set -- "${run[@]}" $VM_ACCEL -smp $cpus "${flags[@]}" "${VM_BOOT[@]}" "$@" -append \
 		"console=ttyS0 loglevel=5 printk.devkmsg=on log_buf_len=4M panic=-1 panic_on_warn=1
 		oops=panic hung_task_panic=1 root=/dev/vda rw init=/sbin/farswap-init net.ifnames=0
-		mitigations=off audit=0 apparmor=0 farswap.node=$node farswap.nodes=$NODES $more"
+		mitigations=off audit=0 apparmor=0 no_timer_check trace_clock=local
+		rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30
+		farswap.node=$node farswap.nodes=$NODES $more"
 	if [ -n "$more" ]; then
 		"$@"
 	else
@@ -126,10 +134,10 @@ vm_alive() { kill -0 "$(cat "$VM_DIR/$1/pid" 2>/dev/null || echo x)" 2>/dev/null
 
 # vm_kill NODE: as if its power went
 vm_kill() {
-	local pid n
+	local pid
 	pid=$(cat "$VM_DIR/$1/pid" 2>/dev/null) || return 0
 	kill -9 "$pid" 2>/dev/null || true
-	for n in $(seq 100); do
+	for _ in $(seq 100); do
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.05
 	done
