@@ -354,6 +354,7 @@ void world_start(u64 seed)
 	rng = seed * 0x9e3779b97f4a7c15ull + 88172645463325252ull;
 	memset(&world, 0, sizeof(world));
 	works = NULL;
+	world_ns = 0;
 	for (i = 0; i < WORLD_PEERS; i++)
 		world.peers[i].peer = (struct fsw_peer){ .node = i + 1, .state = FARSWAP_PEER_LIVE };
 	for (i = 0; i < WORLD_READS; i++) {

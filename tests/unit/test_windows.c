@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Staging: batching, back-pressure, refusal, and what a window does when donors fail. */
+#include <stdarg.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <cmocka.h>
+#include "world.h"
+
+static struct fsw_core *core;
+static char page[FSW_PAGE];
+static unsigned int wanted;
+
+static void want(void *ctx)
+{
+	(void)ctx;
+	wanted++;
+}
+
+static void start(unsigned int window, unsigned int staging, unsigned int extents)
+{
+	static const unsigned int set[] = { 0, 1, 2 };
+	struct fsw_params p = {
+		.size = 8 * WORLD_SLAB, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = window, .staging = staging,
+		.close_ms = 2, .store_ms = 5000, .hedge_ms = 100, .load_ms = 3000, .want = want,
+	};
+	unsigned int i;
+
+	world_start(7);
+	wanted = 0;
+	core = fsw_core_new(&p, &world_ops, NULL);
+	assert_false(IS_ERR(core));
+	for (i = 0; i < extents; i++)
+		assert_int_equal(world_extent(core, i + 1, set, 3), 0);
+}
+
+static int stop(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	world_worker = false;
+	fsw_core_stop(core);
+	for (i = 0; i < WORLD_PEERS; i++)
+		world_kill(i);
+	world_quiet();
+	fsw_core_free(core);
+	world_end();
+	return 0;
+}
+
+static struct farswap_counters counters(void)
+{
+	struct farswap_counters c;
+
+	fsw_counters(core, &c);
+	return c;
+}
+
+static void sequential_stores_fill_windows_of_one_run(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	start(32, 128, 1);
+	for (i = 0; i < 128; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_int_equal(counters().windows, 4);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(core->staging.windows[i].nr_runs, 1);
+		assert_int_equal(core->staging.windows[i].nr_chains, 3);
+	}
+}
+
+static void an_open_window_is_sent_by_the_timer(void **state)
+{
+	(void)state;
+	start(32, 128, 1);
+	assert_int_equal(fsw_store(core, 5, page), 0);
+	assert_int_equal(counters().windows, 0);
+	world_quiet();
+	assert_int_equal(counters().windows, 1);
+	assert_int_equal(counters().staged, 0);
+}
+
+static void a_full_pool_makes_a_store_wait_for_a_window(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	start(4, 8, 1);
+	for (i = 0; i < 200; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_true(counters().waits > 0);
+	assert_int_equal(counters().refused, 0);
+}
+
+static void a_store_with_no_donor_is_refused_in_time_and_then_at_once(void **state)
+{
+	unsigned int i, kept = 0;
+	u64 began;
+
+	(void)state;
+	start(4, 8, 1);
+	for (i = 0; i < 3; i++)
+		world_kill(i);
+	while (fsw_store(core, kept, page) == 0)
+		kept++;
+	assert_int_equal(kept, 8);	/* the whole pool was accepted */
+	assert_true(world_ns >= 5000 * NSEC_PER_MSEC && world_ns < 6000 * NSEC_PER_MSEC);
+	began = world_ns;
+	assert_int_equal(fsw_store(core, 100, page), -EAGAIN);
+	assert_int_equal(world_ns, began);
+	assert_true(wanted > 0);
+	for (i = 0; i < 8; i++)		/* what was accepted is safe in staging */
+		assert_int_equal(fsw_load(core, i, page), 0);
+}
+
+static void staged_pages_go_to_a_new_extent_when_their_donors_are_lost(void **state)
+{
+	static const unsigned int set[] = { 3, 4, 5 };
+	char back[FSW_PAGE];
+	unsigned int i;
+
+	(void)state;
+	start(4, 8, 1);
+	memset(page, 0x5c, sizeof(page));
+	for (i = 0; i < 8; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	for (i = 0; i < 3; i++)
+		world_kill(i);
+	world_quiet();
+	assert_int_equal(counters().staged, 8);
+	assert_int_equal(world_extent(core, 9, set, 3), 0);
+	world_quiet();
+	assert_int_equal(counters().staged, 0);
+	assert_int_equal(fsw_load(core, 3, back), 0);
+	assert_memory_equal(page, back, sizeof(page));
+}
+
+static void a_worker_is_refused_at_once(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	start(4, 8, 1);
+	world_worker = true;
+	for (i = 0; i < 8; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_int_equal(fsw_store(core, 8, page), -EAGAIN);
+	assert_int_equal(world_ns, 0);
+}
+
+static void a_store_without_a_map_table_waits_for_an_extent(void **state)
+{
+	(void)state;
+	start(4, 8, 0);
+	assert_int_equal(fsw_store(core, 0, page), -EAGAIN);
+	assert_true(wanted > 0);
+	assert_int_equal(fsw_extents_wanted(core), 1);
+}
+
+static void a_slot_out_of_range_is_refused(void **state)
+{
+	(void)state;
+	start(4, 8, 1);
+	assert_int_equal(fsw_store(core, core->map.slots, page), -EINVAL);
+	assert_int_equal(fsw_load(core, core->map.slots, page), -EINVAL);
+	fsw_invalidate(core, core->map.slots);
+}
+
+static void a_set_names_each_peer_once_and_an_extent_comes_once(void **state)
+{
+	static const unsigned int twice[] = { 0, 0 }, set[] = { 0, 1 }, four[] = { 0, 1, 2, 3 };
+
+	(void)state;
+	start(4, 8, 1);
+	assert_int_equal(world_extent(core, 5, twice, 2), -EINVAL);
+	assert_int_equal(world_extent(core, 5, four, 4), -EINVAL);
+	assert_int_equal(world_extent(core, 5, set, 0), -EINVAL);
+	assert_int_equal(world_extent(core, 1, set, 2), -EEXIST);
+	assert_int_equal(world_extent(core, 5, set, 2), 0);
+	assert_int_equal(counters().degraded, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(sequential_stores_fill_windows_of_one_run, stop),
+		cmocka_unit_test_teardown(an_open_window_is_sent_by_the_timer, stop),
+		cmocka_unit_test_teardown(a_full_pool_makes_a_store_wait_for_a_window, stop),
+		cmocka_unit_test_teardown(a_store_with_no_donor_is_refused_in_time_and_then_at_once, stop),
+		cmocka_unit_test_teardown(staged_pages_go_to_a_new_extent_when_their_donors_are_lost, stop),
+		cmocka_unit_test_teardown(a_worker_is_refused_at_once, stop),
+		cmocka_unit_test_teardown(a_store_without_a_map_table_waits_for_an_extent, stop),
+		cmocka_unit_test_teardown(a_slot_out_of_range_is_refused, stop),
+		cmocka_unit_test_teardown(a_set_names_each_peer_once_and_an_extent_comes_once, stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
