@@ -251,6 +251,8 @@ static void op_write(void *transport, struct fsw_chain *chain, const struct fsw_
 	assert(nr && nr <= FSW_WINDOW_MAX && world_locks == 0);
 	for (i = 0; i < nr; i++)
 		check_quarantine(pieces[i].remote, pieces[i].bytes, true);
+	world.chains++;
+	world.pieces += nr;
 	op->chain = chain;
 	op->buf = buf;
 	op->peer = chain->peer;

@@ -21,6 +21,7 @@ struct world {
 	struct world_peer peers[WORLD_PEERS];
 	unsigned int late_percent;	/* operations that take seconds */
 	unsigned int at_once_percent;	/* chains that complete before write() returns */
+	unsigned int chains, pieces;	/* posted: doorbells and WRITEs */
 	unsigned int in_flight;		/* operations not ended */
 	unsigned int reads_out;		/* read requests not free */
 	void (*other_cpu)(void);	/* what another CPU does when it gets its turn; NULL: nothing */

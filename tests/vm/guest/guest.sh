@@ -35,6 +35,7 @@ net_node() {
 load_farswap() {
 	local deps
 	deps=$(modinfo -F depends /farswap/farswap.ko | tr , ' ')
+	# shellcheck disable=SC2086 # they are several
 	[ -z "$deps" ] || modprobe -a $deps || return
 	insmod /farswap/farswap.ko "$@"
 }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/cpumask.h>
+#include <linux/errno.h>
+#include <linux/kernel.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include "core.h"
+#include "settings.h"
+
+#define STAGING_MAX	65536
+#define LANES_AUTO	UINT_MAX	/* not a value that passes the check when it is given */
+
+struct fsw_settings fsw_settings = {
+	.window = 32,
+	.staging_pages = 2048,
+	.lanes = LANES_AUTO,
+	.close_ms = 2,
+	.store_ms = 10000,
+	.hedge_ms = 200,
+	.load_ms = 20000,
+	.write_ms = 8000,
+	.poll_us = 20,
+	.ack_timeout = 17,
+};
+
+#define SETTING(name, text)						\
+	module_param_named(name, fsw_settings.name, uint, 0444);	\
+	MODULE_PARM_DESC(name, text)
+
+SETTING(window, "pages written together, a power of two from 1 to 64 (default 32)");
+SETTING(staging_pages, "pages in the staging pool, a multiple of window, from 2 windows to 65536 (default 2048)");
+SETTING(lanes, "read queue pairs per peer, 1 to 16 (default: online CPUs, at most 4)");
+SETTING(close_ms, "an open window is sent after this many milliseconds, 1 to 100 (default 2)");
+SETTING(store_ms, "a store waits this many milliseconds for room, 100 to 60000 (default 10000)");
+SETTING(hedge_ms, "a READ is tried on another replica after this many milliseconds, 1 to 10000 (default 200)");
+SETTING(load_ms, "a load fails after this many milliseconds, 1000 to 120000 (default 20000)");
+SETTING(write_ms, "a peer that acknowledges no WRITE for this many milliseconds is lost, 1000 to 120000 (default 8000)");
+SETTING(poll_us, "a load polls this many microseconds before it sleeps, 0 to 1000 (default 20)");
+SETTING(ack_timeout, "RC local ACK timeout exponent, 10 to 24 (default 17: 0.5 s)");
+
+static int check_range(const char *name, unsigned int value, unsigned int min, unsigned int max)
+{
+	if (value >= min && value <= max)
+		return 0;
+	pr_err("parameter %s=%u is out of range: %u to %u\n", name, value, min, max);
+	return -EINVAL;
+}
+
+#define CHECK(name, min, max)	check_range(#name, fsw_settings.name, min, max)
+
+static int check_ranges(void)
+{
+	int ret = CHECK(window, 1, FSW_WINDOW_MAX);
+
+	ret = ret ?: CHECK(staging_pages, 2, STAGING_MAX);
+	ret = ret ?: CHECK(lanes, 1, FSW_LANES_MAX);
+	ret = ret ?: CHECK(close_ms, 1, 100);
+	ret = ret ?: CHECK(store_ms, 100, 60000);
+	ret = ret ?: CHECK(hedge_ms, 1, 10000);
+	ret = ret ?: CHECK(load_ms, 1000, 120000);
+	ret = ret ?: CHECK(write_ms, 1000, 120000);
+	ret = ret ?: CHECK(poll_us, 0, 1000);
+	return ret ?: CHECK(ack_timeout, 10, 24);
+}
+
+int fsw_settings_init(void)
+{
+	struct fsw_settings *s = &fsw_settings;
+	int ret;
+
+	if (s->lanes == LANES_AUTO)
+		s->lanes = clamp_t(unsigned int, num_online_cpus(), 1, 4);
+	ret = check_ranges();
+	if (ret)
+		return ret;
+	if (!is_power_of_2(s->window)) {
+		pr_err("parameter window=%u is out of range: a power of two, 1 to %u\n", s->window, FSW_WINDOW_MAX);
+		return -EINVAL;
+	}
+	if (s->staging_pages < 2 * s->window || s->staging_pages % s->window) {
+		pr_err("parameter staging_pages=%u is out of range: %u to %u, a multiple of window=%u\n", s->staging_pages,
+		       2 * s->window, STAGING_MAX, s->window);
+		return -EINVAL;
+	}
+	return 0;
+}
