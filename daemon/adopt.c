@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A daemon that starts finds the device of its former life: its name is in the run directory, all else in the
+ * kernel. One that is up is taken over as it is; one that was still being made is deleted.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "farswapd.h"
+#include "log.h"
+
+static void state_path(char *path, size_t size)
+{
+	snprintf(path, size, "%s/%s.device", farswapd.run_dir, farswapd.self->name);
+}
+
+int adopt_remember(const char *name)
+{
+	char path[4200], line[64];
+	int n = snprintf(line, sizeof(line), "%s\n", name);
+	int fd, ret = 0;
+
+	state_path(path, sizeof(path));
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, line, (size_t)n) != n)
+		ret = errno ? -errno : -EIO;
+	close(fd);
+	return ret;
+}
+
+void adopt_forget(void)
+{
+	char path[4200];
+
+	state_path(path, sizeof(path));
+	unlink(path);
+}
+
+static bool recall(char *name)
+{
+	char path[4200], line[64] = "";
+	FILE *file;
+
+	state_path(path, sizeof(path));
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(line, sizeof(line), file))
+		line[0] = 0;
+	fclose(file);
+	line[strcspn(line, "\n")] = 0;
+	if (!farswap_device_name_ok(line)) {
+		farswap_log("%s: malformed, ignored", path);
+		return false;
+	}
+	farswap_name_copy(name, line);
+	return true;
+}
+
+static void nothing_there(void)
+{
+	memset(&device, 0, sizeof(device));
+}
+
+static void take_extent(const struct nlmsghdr *nlh)
+{
+	struct nlattr *attrs[FARSWAP_A_MAX + 1], *member[FARSWAP_A_MAX + 1], *one;
+	uint32_t peers[FARSWAP_COPIES_MAX];
+	unsigned int n = 0;
+	int left;
+
+	if (farswap_nl_parse(nlh, attrs) || !attrs[FARSWAP_A_MEMBERS])
+		return;
+	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left) {
+		struct device_peer *peer;
+
+		if (n == FARSWAP_COPIES_MAX || farswap_nl_parse_nested(one, member))
+			break;
+		peers[n] = farswap_nl_u32(member, FARSWAP_A_NODE);
+		peer = peer_numbered(peers[n++]);
+		if (peer)
+			peer->slabs++;
+	}
+	if (extent_note(farswap_nl_u64(attrs, FARSWAP_A_EXTENT), peers, n))
+		farswap_log("%s: out of memory for its extents", device.name);
+}
+
+static void on_extents(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	(void)arg;
+	device.in_air--;
+	if (error)
+		farswap_log("%s: extents not read: %s", device.name, why);
+	for (; answers; answers = answers->next)
+		take_extent(answers->nlh);
+	farswap_log("%s: found up with %u extents, taken over", device.name, device.n_extents);
+	device_enter(PHASE_UP);
+}
+
+static void take_peer(const struct nlmsghdr *nlh)
+{
+	struct nlattr *attrs[FARSWAP_A_MAX + 1];
+	struct farswap_node *node;
+	struct device_peer *peer;
+	uint32_t number;
+
+	if (farswap_nl_parse(nlh, attrs))
+		return;
+	number = farswap_nl_u32(attrs, FARSWAP_A_NODE);
+	if (number >= device.next_peer)
+		device.next_peer = number + 1;
+	node = farswap_conf_node(&farswapd.conf, farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
+	if (!node || peer_numbered(number)) {
+		farswap_log("%s: peer %u (%s) is not in %s: left as it is", device.name, number,
+			    farswap_nl_string(attrs, FARSWAP_A_PEER_NAME), farswapd.conf.path);
+		return;
+	}
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX && peer->state != PEER_FREE; peer++)
+		;
+	if (peer == device.peers + DEVICE_PEERS_MAX)
+		return;
+	peer->link = link_of(node);
+	peer->number = number;
+	peer->session = farswap_nl_u64(attrs, FARSWAP_A_SESSION);
+	peer->incarnation = farswap_nl_u64(attrs, FARSWAP_A_INCARNATION);
+	peer->state = farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE) == FARSWAP_PEER_LOST ? PEER_LOST : PEER_LIVE;
+	snprintf(peer->why, sizeof(peer->why), "%s", farswap_nl_string(attrs, FARSWAP_A_REASON));
+}
+
+static void on_peers(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	(void)arg;
+	device.in_air--;
+	if (error)
+		farswap_log("%s: peers not read: %s", device.name, why);
+	for (; answers; answers = answers->next)
+		take_peer(answers->nlh);
+	device.in_air++;
+	kernel_call(device_msg(FARSWAP_CMD_EXTENT_GET, 1), on_extents, NULL);
+}
+
+static void on_device(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	struct nlattr *attrs[FARSWAP_A_MAX + 1];
+
+	(void)arg;
+	device.in_air--;
+	if (farswap_nl_is_gone(error)) {
+		adopt_forget();
+		nothing_there();
+		return;
+	}
+	if (error || !answers || farswap_nl_parse(answers->nlh, attrs)) {
+		farswap_log("%s: cannot be taken over: %s", device.name, error ? why : "malformed answer of the kernel module");
+		nothing_there();
+		return;
+	}
+	device.in_kernel = true;
+	device.size = farswap_nl_u64(attrs, FARSWAP_A_SIZE);
+	device.slab_bytes = farswap_nl_u64(attrs, FARSWAP_A_SLAB_BYTES);
+	device.copies = farswap_nl_u8(attrs, FARSWAP_A_COPIES);
+	device.spares = farswap_nl_u32(attrs, FARSWAP_A_SPARES);
+	device.lanes = farswap_nl_u32(attrs, FARSWAP_A_LANES);
+	if (farswap_nl_u8(attrs, FARSWAP_A_DEV_STATE) != FARSWAP_DEV_UP) {
+		device_undo("was left half made by an earlier farswapd and is deleted");
+		return;
+	}
+	if (device.slab_bytes != farswapd.conf.slab_bytes)
+		farswap_log("%s: made with slabs of %llu bytes, %s says %llu now: it gets no more extents", device.name,
+			    (unsigned long long)device.slab_bytes, farswapd.conf.path,
+			    (unsigned long long)farswapd.conf.slab_bytes);
+	kernel_listen();
+	device.in_air++;
+	kernel_call(device_msg(FARSWAP_CMD_PEER_GET, 1), on_peers, NULL);
+}
+
+void adopt_start(void)
+{
+	memset(&device, 0, sizeof(device));
+	if (!recall(device.name))
+		return;
+	device.phase = PHASE_ADOPTING;
+	device.next_peer = 1;
+	device.next_extent = 1;
+	device.seed = farswapd.incarnation;
+	device.in_air++;
+	kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_device, NULL);
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "conf.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "farswap_wire.h"
+
+/*
+ * inih calls back for keys only and without line numbers, so the reader below counts lines, and handles the
+ * section headers itself: that is what shows an empty or a repeated section.
+ */
+struct parser {
+	struct farswap_conf *conf;
+	FILE *file;
+	unsigned int line;
+	struct farswap_node *node;	/* of the present section */
+	enum { SECTION_NONE, SECTION_CLUSTER, SECTION_NODE } section;
+	unsigned int cluster_line;
+	unsigned int seen;		/* keys of [cluster] met, a bit each */
+	unsigned int error_line;	/* 0: none so far */
+	char *err;
+	size_t size;
+};
+
+static int fail(struct parser *p, unsigned int line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* the first error is the one told; always returns 0, inih's word for failure */
+static int fail(struct parser *p, unsigned int line, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	if (p->error_line)
+		return 0;
+	p->error_line = line ? line : 1;
+	n = snprintf(p->err, p->size, "%s:%u: ", p->conf->path, p->error_line);
+	if (n < 0 || (size_t)n >= p->size)
+		return 0;
+	va_start(args, format);
+	vsnprintf(p->err + n, p->size - (size_t)n, format, args);
+	va_end(args);
+	return 0;
+}
+
+static void begin_node(struct parser *p, const char *name)
+{
+	struct farswap_conf *conf = p->conf;
+	struct farswap_node *node = farswap_conf_node(conf, name);
+
+	if (node) {
+		fail(p, p->line, "duplicate node '%s', first at line %u: remove one of the two", name, node->line);
+		return;
+	}
+	if (strlen(name) >= FARSWAP_NAME_BYTES) {
+		fail(p, p->line, "node name '%s' is too long: %u characters at most", name, FARSWAP_NAME_BYTES - 1);
+		return;
+	}
+	if (!farswap_name_ok(name)) {
+		fail(p, p->line, "bad node name '%s': use letters, digits, '.', '-' and '_'", name);
+		return;
+	}
+	if (conf->n_nodes == FARSWAP_NODES_MAX) {
+		fail(p, p->line, "too many nodes: %u at most", FARSWAP_NODES_MAX);
+		return;
+	}
+	node = &conf->nodes[conf->n_nodes++];
+	snprintf(node->name, sizeof(node->name), "%s", name);
+	node->line = p->line;
+	p->node = node;
+	p->section = SECTION_NODE;
+}
+
+static void begin_section(struct parser *p, char *header)
+{
+	char *end = strchr(header, ']');
+
+	p->section = SECTION_NONE;
+	p->node = NULL;
+	if (!end) {
+		fail(p, p->line, "malformed section header: ']' is missing");
+		return;
+	}
+	*end = 0;
+	if (!strcmp(header, "cluster")) {
+		if (p->cluster_line)
+			fail(p, p->line, "duplicate section [cluster], first at line %u: join the two",
+			     p->cluster_line);
+		p->cluster_line = p->line;
+		p->section = SECTION_CLUSTER;
+	} else if (!strncmp(header, "node ", 5)) {
+		begin_node(p, header + 5 + strspn(header + 5, " \t"));
+	} else {
+		fail(p, p->line, "unknown section [%s]: there are [cluster] and [node NAME]", header);
+	}
+}
+
+/* inih's reader: one line, counted; a section header is also read here. A NUL or an overlong line is malformed. */
+static char *read_line(char *line, int size, void *stream)
+{
+	struct parser *p = stream;
+	char *text, header[256];
+
+	if (!fgets(line, size, p->file))
+		return NULL;
+	p->line++;
+	if (!strchr(line, '\n') && !feof(p->file)) {
+		int c;
+
+		fail(p, p->line, "line is too long (%d characters at most) or holds a NUL", size - 2);
+		do
+			c = getc(p->file);
+		while (c != EOF && c != '\n');
+	}
+	text = line + strspn(line, " \t");
+	if (*text == '[') {
+		snprintf(header, sizeof(header), "%s", text + 1);
+		header[strcspn(header, "\r\n")] = 0;
+		begin_section(p, header);
+	}
+	/* inih takes an indented line for the continuation of a value; here it is a line like any other */
+	if (text != line)
+		memmove(line, text, strlen(text) + 1);
+	return line;
+}
+
+static int take_bytes(struct parser *p, const char *key, const char *value, uint64_t min, uint64_t max,
+		      uint64_t *out)
+{
+	if (farswap_parse_bytes(value, out))
+		return fail(p, p->line, "%s=%s is not a size: give a number, with K, M, G or T if you like", key, value);
+	if (*out < min || *out > max)
+		return fail(p, p->line, "%s=%s is out of range: %llu to %llu bytes", key, value,
+			    (unsigned long long)min, (unsigned long long)max);
+	return 1;
+}
+
+static int take_number(struct parser *p, const char *key, const char *value, uint64_t min, uint64_t max,
+		       uint64_t *out)
+{
+	if (farswap_parse_u64(value, UINT64_MAX, out))
+		return fail(p, p->line, "%s=%s is not a number", key, value);
+	if (*out < min || *out > max)
+		return fail(p, p->line, "%s=%s is out of range: %llu to %llu", key, value,
+			    (unsigned long long)min, (unsigned long long)max);
+	return 1;
+}
+
+enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_LWB, CLUSTER_KEYS };
+
+static const char * const cluster_keys[CLUSTER_KEYS] = {
+	"key", "port", "slab", "reserve", "copies", "size", "spares", "lend_while_borrowing",
+};
+
+static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
+{
+	if (strcmp(value, "yes") && strcmp(value, "no"))
+		return fail(p, p->line, "%s=%s: say yes or no", key, value);
+	*out = !strcmp(value, "yes");
+	return 1;
+}
+
+static int take_slab(struct parser *p, const char *value)
+{
+	uint64_t *slab = &p->conf->slab_bytes;
+
+	if (!take_bytes(p, "slab", value, FARSWAP_SLAB_BYTES_MIN, FARSWAP_SLAB_BYTES_MAX, slab))
+		return 0;
+	if (*slab & (*slab - 1))
+		return fail(p, p->line, "slab=%s is not a power of two between 1M and 1G", value);
+	return 1;
+}
+
+static int take_cluster(struct parser *p, const char *key, const char *value)
+{
+	struct farswap_conf *conf = p->conf;
+	unsigned int which;
+	uint64_t n = 0;
+	int ok;
+
+	for (which = 0; which < CLUSTER_KEYS; which++)
+		if (!strcmp(key, cluster_keys[which]))
+			break;
+	if (which == CLUSTER_KEYS)
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares and lend_while_borrowing",
+			    key);
+	if (p->seen & 1u << which)
+		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
+	p->seen |= 1u << which;
+	switch ((enum cluster_key)which) {
+	case KEY_KEY:
+		if (value[0] != '/' || strlen(value) >= sizeof(conf->key_path))
+			return fail(p, p->line, "key=%s is not an absolute path", value);
+		strcpy(conf->key_path, value);
+		return 1;
+	case KEY_PORT:
+		ok = take_number(p, key, value, 1, 65535, &n);
+		conf->port = (uint16_t)n;
+		return ok;
+	case KEY_SLAB:
+		return take_slab(p, value);
+	case KEY_RESERVE:
+		return take_bytes(p, key, value, 0, 1ull << 50, &conf->reserve_bytes);
+	case KEY_COPIES:
+		ok = take_number(p, key, value, 1, FARSWAP_COPIES_MAX, &n);
+		conf->copies = (uint32_t)n;
+		return ok;
+	case KEY_SIZE:
+		return take_bytes(p, key, value, 1 << 20, 1ull << 50, &conf->size_bytes);
+	case KEY_SPARES:
+		ok = take_number(p, key, value, 1, 64, &n);
+		conf->spares = (uint32_t)n;
+		return ok;
+	default:
+		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
+	}
+}
+
+static int take_address(struct parser *p, const char *value)
+{
+	struct farswap_conf *conf = p->conf;
+	unsigned int i;
+
+	if (farswap_addr_parse(value, 0, &p->node->addr))
+		return fail(p, p->line, "address=%s is not an IPv4 or IPv6 address", value);
+	for (i = 0; i < conf->n_nodes; i++)
+		if (&conf->nodes[i] != p->node && conf->nodes[i].has_address &&
+		    farswap_addr_same_host(&conf->nodes[i].addr, &p->node->addr))
+			return fail(p, p->line, "duplicate address %s, node '%s' has it too: each node needs its own",
+				    value, conf->nodes[i].name);
+	p->node->has_address = true;
+	return 1;
+}
+
+static int take_node(struct parser *p, const char *key, const char *value)
+{
+	struct farswap_node *node = p->node;
+	uint64_t n = 0;
+
+	if ((!strcmp(key, "address") && node->has_address) || (!strcmp(key, "lend") && node->has_lend) ||
+	    (!strcmp(key, "rack") && node->has_rack))
+		return fail(p, p->line, "duplicate key '%s' in [node %s]: remove one of the two", key, node->name);
+	if (!strcmp(key, "address"))
+		return take_address(p, value);
+	if (!strcmp(key, "lend")) {
+		if (!take_number(p, key, value, 0, 1 << 20, &n))
+			return 0;
+		node->lend = (uint32_t)n;
+		node->has_lend = true;
+		return 1;
+	}
+	if (!strcmp(key, "rack")) {
+		if (!*value || strlen(value) >= FARSWAP_RACK_BYTES)
+			return fail(p, p->line, "rack=%s: 1 to %u characters", value, FARSWAP_RACK_BYTES - 1);
+		strcpy(node->rack, value);
+		node->has_rack = true;
+		return 1;
+	}
+	return fail(p, p->line, "unknown key '%s' in [node %s]: there are address, lend and rack", key, node->name);
+}
+
+static int take(void *user, const char *section, const char *key, const char *value)
+{
+	struct parser *p = user;
+
+	(void)section;	/* followed by read_line() */
+	if (p->error_line)
+		return 0;
+	if (p->section == SECTION_CLUSTER)
+		return take_cluster(p, key, value);
+	if (p->section == SECTION_NODE)
+		return take_node(p, key, value);
+	return fail(p, p->line, "'%s' stands outside of any section: put it under [cluster] or [node NAME]", key);
+}
+
+static void check_whole(struct parser *p)
+{
+	struct farswap_conf *conf = p->conf;
+	unsigned int i;
+
+	for (i = 0; i < conf->n_nodes; i++) {
+		if (!conf->nodes[i].has_address)
+			fail(p, conf->nodes[i].line, "node '%s' has no address: add address=", conf->nodes[i].name);
+		if (!conf->nodes[i].has_lend)
+			fail(p, conf->nodes[i].line, "node '%s' does not say what it lends: add lend= (slabs; 0 for none)",
+			     conf->nodes[i].name);
+	}
+	if (!conf->n_nodes)
+		fail(p, p->line, "no node: add a [node NAME] section for each node of the cluster");
+}
+
+static void set_defaults(struct farswap_conf *conf, const char *path)
+{
+	memset(conf, 0, sizeof(*conf));
+	snprintf(conf->path, sizeof(conf->path), "%s", path);
+	strcpy(conf->key_path, "/etc/farswap/key");
+	conf->port = FARSWAP_PORT;
+	conf->slab_bytes = 64ull << 20;
+	conf->reserve_bytes = 256ull << 20;
+	conf->size_bytes = 1ull << 30;
+	conf->copies = 3;
+	conf->spares = 2;
+}
+
+int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size)
+{
+	struct parser p = { .conf = conf, .err = err, .size = size };
+	struct stat st;
+	unsigned int i;
+	int line;
+
+	set_defaults(conf, path);
+	p.file = fopen(path, "re");
+	if (!p.file || fstat(fileno(p.file), &st) || !S_ISREG(st.st_mode)) {
+		if (p.file)
+			errno = EINVAL;
+		snprintf(err, size, "%s:0: cannot be read: %s", path, p.file ? "not a regular file" : strerror(errno));
+		if (p.file)
+			fclose(p.file);
+		return -1;
+	}
+	line = ini_parse_stream(read_line, &p, take, &p);
+	if (ferror(p.file))
+		fail(&p, p.line, "cannot be read: input/output error");
+	fclose(p.file);
+	if (line > 0 && (!p.error_line || (unsigned int)line < p.error_line)) {
+		p.error_line = 0;
+		fail(&p, (unsigned int)line, "malformed line: expected [section], key=value or # comment");
+	} else if (line < 0) {
+		fail(&p, 1, "cannot be parsed: out of memory");
+	}
+	if (!p.error_line)
+		check_whole(&p);
+	for (i = 0; i < conf->n_nodes; i++)
+		conf->nodes[i].addr.in.sin_port = htons(conf->port);	/* sin6_port lies at the same place */
+	return p.error_line ? -1 : 0;
+}
+
+struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < conf->n_nodes; i++)
+		if (!strcmp(conf->nodes[i].name, name))
+			return &conf->nodes[i];
+	return NULL;
+}
+
+int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size)
+{
+	char host[256] = "";
+	unsigned int i;
+
+	if (name) {
+		conf->self = farswap_conf_node(conf, name);
+		if (!conf->self)
+			snprintf(err, size, "%s: no [node %s] in it: add it, or give another --node", conf->path, name);
+		return conf->self ? 0 : -1;
+	}
+	gethostname(host, sizeof(host) - 1);
+	conf->self = farswap_conf_node(conf, host);
+	for (i = 0; i < conf->n_nodes && !conf->self; i++)
+		if (farswap_addr_is_local(&conf->nodes[i].addr))
+			conf->self = &conf->nodes[i];
+	if (!conf->self)
+		snprintf(err, size, "%s: no node is named '%s' and none has an address of this host: give --node NAME",
+			 conf->path, host);
+	return conf->self ? 0 : -1;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* cluster.conf: INI, the same file on every node. */
+#ifndef FARSWAP_CONF_H
+#define FARSWAP_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "key.h"
+#include "util.h"
+
+#define FARSWAP_CONF_PATH	"/etc/farswap/cluster.conf"
+#define FARSWAP_RUN_DIR		"/run/farswap"
+#define FARSWAP_NODES_MAX	256
+#define FARSWAP_RACK_BYTES	32
+
+struct farswap_node {
+	char name[32];
+	char rack[FARSWAP_RACK_BYTES];	/* "" when not named */
+	union farswap_addr addr;	/* with the cluster's port */
+	uint32_t lend;			/* slabs at most */
+	unsigned int line;
+	bool has_address, has_lend, has_rack;
+};
+
+struct farswap_conf {
+	char path[4096];
+	char key_path[4096];
+	uint16_t port;
+	uint64_t slab_bytes;
+	uint64_t reserve_bytes;		/* free memory that a donor never goes below */
+	uint64_t size_bytes;		/* default swap size of `farswap up` */
+	uint32_t copies;
+	uint32_t spares;		/* extents to keep ahead of need */
+	bool lend_while_borrowing;
+	struct farswap_node nodes[FARSWAP_NODES_MAX];
+	unsigned int n_nodes;
+	struct farswap_node *self;	/* after farswap_conf_find_self() */
+};
+
+/* Returns 0, or -1 with one line in err: "FILE:LINE: what is wrong, what to do". The key file is not looked at. */
+int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size);
+/*
+ * name NULL: the node named like this host or, failing that, with the address of a local interface.
+ * Returns 0, or -1 with one line in err.
+ */
+int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size);
+struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name);
+
+#endif

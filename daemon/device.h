@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The client side: this node's swap device, its donors ("peers") and its extents. One device per daemon.
+ * Everything that happens elsewhere (answers of donors and of the kernel) only notes its outcome and calls
+ * device_kick(); the next step is taken from one place in the loop, by the phase:
+ *
+ *   NONE -> REACHING -> PROBING -> MAKING -> PEERING -> FILLING -> STARTING -> UP
+ *              |          |         |_________|__________|__________|         |
+ *              |          |                      v                             |  down
+ *              |          |                   DELETING <------------------------'
+ *              '----------'--> CLOSING <---------'  <-- the device vanished
+ *                                 '--> NONE
+ *   NONE -> ADOPTING -> UP | DELETING | NONE      a device of this daemon's former life
+ */
+#ifndef FARSWAP_DEVICE_H
+#define FARSWAP_DEVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "farswap_wire.h"
+#include "kernel.h"
+#include "link.h"
+
+#define DEVICE_PEERS_MAX	64	/* records; lost ones keep theirs until the device is gone */
+#define DEVICE_LIVE_MAX		8	/* donors used at a time */
+#define DEVICE_LANES_MAX	63
+
+enum device_phase {
+	PHASE_NONE,		/* no device */
+	PHASE_REACHING,		/* control connections to the other nodes */
+	PHASE_PROBING,		/* is the module there, is the name free? */
+	PHASE_MAKING,		/* DEV_NEW */
+	PHASE_PEERING,		/* sessions, tokens, queue pairs */
+	PHASE_FILLING,		/* the first extents */
+	PHASE_STARTING,		/* DEV_START */
+	PHASE_UP,
+	PHASE_DELETING,		/* DEV_DEL */
+	PHASE_CLOSING,		/* donors give their memory back */
+	PHASE_ADOPTING,		/* reading the kernel's state after a restart */
+	PHASES
+};
+
+enum peer_state {
+	PEER_FREE,		/* record not used */
+	PEER_OPENING,		/* OPEN */
+	PEER_TOKENS,		/* TOKEN, once per queue pair */
+	PEER_ADDING,		/* PEER_ADD */
+	PEER_LIVE,		/* the kernel reads and writes it */
+	PEER_LOST,		/* the kernel gave it up; it never comes back under this number */
+	PEER_FAILED,		/* never was in the kernel; why says why not */
+};
+
+struct device_peer {
+	enum peer_state state;
+	uint32_t number;		/* NODE, never used twice on a device */
+	struct link *link;		/* its node */
+	uint64_t session;		/* 0: none */
+	uint64_t incarnation;		/* of the donor's daemon at that time */
+	uint16_t rdma_port;
+	bool attached;			/* the session is known on the present control connection */
+	bool closing;			/* CLOSE is in the air */
+	bool closed;			/* the donor has nothing of it any more */
+	unsigned int in_air;		/* answers to come that name this record */
+	unsigned int asked, answered;	/* tokens */
+	uint8_t tokens[(DEVICE_LANES_MAX + 1) * FARSWAP_TOKEN_BYTES];
+	uint32_t slabs;			/* granted */
+	bool barred;			/* refused a grant during the present build */
+	uint64_t full_until_ns;		/* not asked for grants before */
+	char why[200];			/* FAILED, LOST, or the last refusal */
+};
+
+struct device_extent {
+	uint64_t number;
+	unsigned int n;
+	uint32_t peers[FARSWAP_COPIES_MAX];	/* their numbers */
+};
+
+/* an extent in the making; one at a time */
+struct device_build {
+	bool active, adding;
+	unsigned int in_air;		/* GRANTs */
+	uint64_t number;
+	unsigned int n;
+	struct {
+		struct device_peer *peer;
+		uint64_t slab, incarnation, address;
+		uint32_t rkey;
+	} members[FARSWAP_COPIES_MAX];
+};
+
+/* ends a request from the local socket: code 0 or the tool's exit code, with one line */
+typedef void (*device_done)(void *arg, int code, const char *text);
+
+struct device {
+	enum device_phase phase;
+	char name[FARSWAP_NAME_BYTES];
+	uint64_t size, slab_bytes;
+	unsigned int copies, spares, lanes;
+	bool in_kernel;			/* DEV_NEW succeeded, DEV_DEL not yet */
+	unsigned int in_air;		/* requests whose answer is still to come */
+	bool answered;			/* the present phase's request to the kernel */
+	bool down_asked;
+	bool gone;			/* the kernel does not have it any more */
+	char failure[2048];		/* why `up` is being undone, "" otherwise */
+	char notice[1024];		/* to go with a success */
+	device_done done;
+	void *done_arg;
+	uint64_t phase_ns;		/* when the phase began */
+
+	struct device_peer peers[DEVICE_PEERS_MAX];
+	uint32_t next_peer;
+	uint64_t node_retry_ns[FARSWAP_NODES_MAX];	/* not tried as a new peer before */
+
+	struct device_extent *extents;
+	unsigned int n_extents;
+	uint64_t next_extent;
+	struct device_build build;
+	uint64_t build_retry_ns;
+	uint64_t seed;			/* of placement */
+
+	uint32_t want;			/* extents, as the kernel last said */
+	bool polling;
+};
+
+extern struct device device;
+
+int device_init(void);
+void device_exit(void);
+bool device_exists(void);
+/* take the next step soon */
+void device_kick(void);
+void device_poll_soon(void);
+const char *device_phase_text(enum device_phase phase);
+
+/* done is called once, perhaps before the return */
+void device_up(const char *name, uint64_t size, unsigned int copies, device_done done, void *arg);
+void device_down(const char *name, device_done done, void *arg);
+unsigned int device_extents_needed(void);
+void device_enter(enum device_phase phase);
+/* undo `up`; the line is its answer */
+void device_undo(const char *format, ...) __attribute__((format(printf, 1, 2)));
+struct nl_msg *device_msg(int cmd, int dump);
+/* "b: connection refused; c: has no room": one for each lending node that is of no use, and why */
+void device_explain(char *out, size_t size);
+
+/* peer.c */
+struct device_peer *peer_new(struct link *link);
+struct device_peer *peer_of(struct link *link);		/* in use or on the way: OPENING to LIVE */
+struct device_peer *peer_numbered(uint32_t number);
+void peer_start(struct device_peer *peer);
+void peer_close(struct device_peer *peer);
+void peer_reattach(struct device_peer *peer);
+bool peer_busy(const struct device_peer *peer);
+void peer_lost(struct device_peer *peer, const char *why);
+unsigned int peer_count(enum peer_state state);
+
+/* extent.c */
+void extent_build_start(void);
+bool extent_building(void);
+int extent_note(uint64_t number, const uint32_t *peers, unsigned int n);
+/* extents with at least one live member */
+unsigned int extent_usable(void);
+
+/* adopt.c: the device of a former life, by the name in the run directory */
+void adopt_start(void);
+int adopt_remember(const char *name);
+void adopt_forget(void);
+
+/* upkeep.c: what is done each second while the device is up */
+void upkeep_advance(void);
+void upkeep_poll(void);
+
+#endif

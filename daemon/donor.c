@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "donor.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chan.h"
+#include "device.h"
+#include "farswapd.h"
+#include "log.h"
+#include "rdma.h"
+#include "session.h"
+#include "slab.h"
+
+#define CONNS_MAX		512
+#define CONNS_PER_CLIENT	8
+#define HELLO_LIMIT		SECONDS(5)
+#define SILENCE_LIMIT		SECONDS(30)	/* a client pings every second */
+
+struct donor_conn {
+	struct donor_conn *next;
+	struct chan *chan;
+	char client[FARSWAP_NAME_BYTES];
+	uint8_t boot_id[16];
+	bool greeted;
+	sd_event_source *silence;
+};
+
+static struct donor_conn *conns;
+
+static void reject(struct donor_conn *conn, const union farswap_msg *request, enum farswap_reject code, uint64_t number)
+{
+	union farswap_msg answer;
+
+	farswap_msg_make(&answer, FARSWAP_MSG_REJECT, le32toh(request->head.id));
+	answer.reject.type = request->head.type;
+	answer.reject.code = htole16(code);
+	answer.reject.number = htole64(number);
+	chan_send(conn->chan, &answer);
+}
+
+static bool may_lend(void)
+{
+	return farswapd.conf.lend_while_borrowing || !device_exists();
+}
+
+uint32_t donor_room(void)
+{
+	uint32_t lent = slab_count();
+	uint64_t fit;
+
+	if (rdma_last_error() || !may_lend() || lent >= farswapd.self->lend)
+		return 0;
+	fit = slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, NULL);
+	return fit < farswapd.self->lend - lent ? (uint32_t)fit : farswapd.self->lend - lent;
+}
+
+static void on_hello(struct donor_conn *conn, const union farswap_msg *msg, enum farswap_msg_verdict verdict)
+{
+	union farswap_msg answer;
+
+	if (verdict == FARSWAP_MSG_OTHER_VERSION) {
+		reject(conn, msg, FARSWAP_REJECT_VERSION, FARSWAP_WIRE_VERSION);
+		chan_finish(conn->chan, "speaks another protocol version");
+		dropped_add(DROPPED_ORDER, conn->client, "speaks another protocol version");
+		return;
+	}
+	if (strcmp(msg->hello.name, conn->client)) {
+		chan_fail(conn->chan, DROPPED_ORDER, false, "claims another name than it has proved");
+		return;
+	}
+	if (le32toh(msg->hello.page_bytes) != FARSWAP_FRAME_BYTES) {
+		reject(conn, msg, FARSWAP_REJECT_GEOMETRY, FARSWAP_FRAME_BYTES);
+		chan_finish(conn->chan, "has another page size");
+		return;
+	}
+	if (le64toh(msg->hello.slab_bytes) != farswapd.conf.slab_bytes) {
+		reject(conn, msg, FARSWAP_REJECT_GEOMETRY, farswapd.conf.slab_bytes);
+		chan_finish(conn->chan, "has another slab size");
+		return;
+	}
+	conn->greeted = true;
+	memcpy(conn->boot_id, msg->hello.boot_id, sizeof(conn->boot_id));
+	session_client_booted(conn->client, conn->boot_id);
+
+	farswap_msg_make(&answer, FARSWAP_MSG_WELCOME, le32toh(msg->head.id));
+	answer.hello.version = htole16(FARSWAP_WIRE_VERSION);
+	answer.hello.page_bytes = htole32(FARSWAP_FRAME_BYTES);
+	answer.hello.room = htole32(donor_room());
+	answer.hello.slab_bytes = htole64(farswapd.conf.slab_bytes);
+	answer.hello.incarnation = htole64(farswapd.incarnation);
+	memcpy(answer.hello.boot_id, farswapd.boot_id, sizeof(farswapd.boot_id));
+	farswap_name_copy(answer.hello.name, farswapd.self->name);
+	chan_send(conn->chan, &answer);
+}
+
+static struct session *find_session(struct donor_conn *conn, const union farswap_msg *msg, uint64_t number)
+{
+	struct session *session = session_find(number, conn->client);
+
+	if (!session)
+		reject(conn, msg, FARSWAP_REJECT_NO_SESSION, number);
+	return session;
+}
+
+static void on_open(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	uint64_t number = le64toh(msg->session.session);
+	struct session *session;
+	union farswap_msg answer;
+	int error = rdma_ready();
+
+	if (error) {
+		reject(conn, msg, FARSWAP_REJECT_RDMA, (uint64_t)error);
+		return;
+	}
+	if (number) {
+		session = find_session(conn, msg, number);
+		if (!session)
+			return;
+		session->conn = conn;
+	} else {
+		session = session_open(conn, conn->client, conn->boot_id);
+		if (!session) {
+			reject(conn, msg, errno == EBUSY ? FARSWAP_REJECT_STATE : FARSWAP_REJECT_RDMA, (uint64_t)errno);
+			return;
+		}
+	}
+	farswap_log("session of %s: %s", conn->client, number ? "taken up again" : "opened");
+	farswap_msg_make(&answer, FARSWAP_MSG_OPENED, le32toh(msg->head.id));
+	answer.session.session = htole64(session->number);
+	answer.session.rdma_port = htole16(farswapd.conf.port);
+	chan_send(conn->chan, &answer);
+}
+
+static void on_token(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->token.session));
+	union farswap_msg answer;
+
+	if (!session)
+		return;
+	farswap_msg_make(&answer, FARSWAP_MSG_TOKEN_OK, le32toh(msg->head.id));
+	if (session_new_token(session, answer.token.token)) {
+		reject(conn, msg, FARSWAP_REJECT_STATE, 0);
+		return;
+	}
+	answer.token.session = msg->token.session;
+	chan_send(conn->chan, &answer);
+	explicit_bzero(&answer, sizeof(answer));
+}
+
+/* may one more slab be lent? Answers the refusal itself. */
+static bool have_room(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	uint64_t free_mib;
+
+	if (!may_lend()) {
+		reject(conn, msg, FARSWAP_REJECT_BORROWER, 0);
+		return false;
+	}
+	if (slab_count() >= farswapd.self->lend) {
+		reject(conn, msg, FARSWAP_REJECT_NO_ROOM, slab_count());
+		return false;
+	}
+	if (!slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, &free_mib)) {
+		reject(conn, msg, FARSWAP_REJECT_NO_MEMORY, free_mib);
+		return false;
+	}
+	return true;
+}
+
+static void on_grant(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->grant.session));
+	union farswap_msg answer;
+	struct slab *slab;
+	uint64_t free_mib;
+
+	if (!session || !have_room(conn, msg))
+		return;
+	slab = session_grant(session, le64toh(msg->grant.extent), le32toh(msg->grant.generation),
+			     farswapd.conf.slab_bytes);
+	if (!slab) {
+		farswap_log("session of %s: no slab: %m", session->client);
+		slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, &free_mib);
+		reject(conn, msg, FARSWAP_REJECT_NO_MEMORY, free_mib);
+		return;
+	}
+	farswap_msg_make(&answer, FARSWAP_MSG_GRANTED, le32toh(msg->head.id));
+	answer.grant.session = msg->grant.session;
+	answer.grant.extent = msg->grant.extent;
+	answer.grant.generation = msg->grant.generation;
+	answer.grant.rkey = htole32(slab->mr->rkey);
+	answer.grant.slab = htole64(slab->number);
+	answer.grant.incarnation = htole64(slab->incarnation);
+	answer.grant.address = htole64((uintptr_t)slab->data);
+	answer.grant.bytes = htole64(slab->bytes);
+	chan_send(conn->chan, &answer);
+}
+
+static void on_ping(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = NULL;
+	union farswap_msg answer;
+	uint32_t lent = 0;
+
+	while ((session = session_next(session)))
+		if (!strcmp(session->client, conn->client))
+			lent += session->n_slabs;
+	farswap_msg_make(&answer, FARSWAP_MSG_PONG, le32toh(msg->head.id));
+	answer.ping.room = htole32(donor_room());
+	answer.ping.lent = htole32(lent);
+	chan_send(conn->chan, &answer);
+}
+
+static void on_close(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->session.session));
+
+	if (!session)
+		return;
+	session->closer = conn;
+	session->closer_id = le32toh(msg->head.id);
+	session_close(session, "asked by the client");
+}
+
+void donor_closed(struct donor_conn *conn, uint32_t id, uint64_t session)
+{
+	union farswap_msg answer;
+
+	farswap_msg_make(&answer, FARSWAP_MSG_CLOSED, id);
+	answer.session.session = htole64(session);
+	chan_send(conn->chan, &answer);
+}
+
+static void conn_message(struct chan *chan, const union farswap_msg *msg, enum farswap_msg_verdict verdict, void *arg)
+{
+	struct donor_conn *conn = arg;
+	unsigned int type = le16toh(msg->head.type);
+
+	sd_event_source_set_time_relative(conn->silence, SILENCE_LIMIT);
+	if (conn->greeted != (type != FARSWAP_MSG_HELLO)) {
+		chan_fail(chan, DROPPED_ORDER, false, conn->greeted ? "second HELLO" : "no HELLO first");
+		return;
+	}
+	switch (type) {
+	case FARSWAP_MSG_HELLO:
+		on_hello(conn, msg, verdict);
+		break;
+	case FARSWAP_MSG_OPEN:
+		on_open(conn, msg);
+		break;
+	case FARSWAP_MSG_TOKEN:
+		on_token(conn, msg);
+		break;
+	case FARSWAP_MSG_GRANT:
+		on_grant(conn, msg);
+		break;
+	case FARSWAP_MSG_PING:
+		on_ping(conn, msg);
+		break;
+	case FARSWAP_MSG_CLOSE:
+		on_close(conn, msg);
+		break;
+	default:
+		chan_fail(chan, DROPPED_ORDER, false, "sends an answer that nobody asked for");
+	}
+}
+
+static void conn_free(struct donor_conn *conn)
+{
+	struct donor_conn **p = &conns;
+
+	while (*p != conn)
+		p = &(*p)->next;
+	*p = conn->next;
+	session_conn_gone(conn);
+	sd_event_source_disable_unref(conn->silence);
+	free(conn);
+}
+
+static void conn_closed(struct chan *chan, const char *why, enum dropped_cause cause, bool clean, void *arg)
+{
+	struct donor_conn *conn = arg;
+	char who[128];
+
+	if (!clean) {
+		snprintf(who, sizeof(who), "%s (%s)", conn->client, chan_peer(chan));
+		dropped_add(cause, who, why);
+	}
+	conn_free(conn);
+}
+
+static const struct chan_ops conn_ops = {
+	.message	= conn_message,
+	.closed		= conn_closed,
+};
+
+static int on_silence(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct donor_conn *conn = arg;
+
+	(void)source;
+	(void)usec;
+	chan_fail(conn->chan, DROPPED_TIMEOUT, conn->greeted, conn->greeted ? "silent for too long" : "no HELLO in time");
+	return 0;
+}
+
+static bool too_many(const char *client)
+{
+	struct donor_conn *conn;
+	unsigned int all = 0, same = 0;
+
+	for (conn = conns; conn; conn = conn->next) {
+		all++;
+		same += !strcmp(conn->client, client);
+	}
+	return all >= CONNS_MAX || same >= CONNS_PER_CLIENT;
+}
+
+static void refused_closed(struct chan *chan, const char *why, enum dropped_cause cause, bool clean, void *arg)
+{
+	(void)clean;
+	(void)arg;
+	dropped_add(cause, chan_peer(chan), why);
+}
+
+static void refused_message(struct chan *chan, const union farswap_msg *msg, enum farswap_msg_verdict verdict, void *arg)
+{
+	(void)chan;
+	(void)msg;
+	(void)verdict;
+	(void)arg;
+}
+
+static const struct chan_ops refused_ops = {
+	.message	= refused_message,
+	.closed		= refused_closed,
+};
+
+void donor_welcome(struct chan *chan, const char *name)
+{
+	struct donor_conn *conn;
+
+	if (!name || too_many(name) || !(conn = calloc(1, sizeof(*conn)))) {
+		chan_hand_over(chan, &refused_ops, NULL);
+		chan_fail(chan, DROPPED_ORDER, false, "too many connections of this node");
+		return;
+	}
+	conn->chan = chan;
+	farswap_name_copy(conn->client, name);
+	conn->next = conns;
+	conns = conn;
+	chan_hand_over(chan, &conn_ops, conn);
+	if (farswapd_timer(&conn->silence, HELLO_LIMIT, on_silence, conn) < 0)
+		chan_fail(chan, DROPPED_ORDER, true, "out of memory");
+}
+
+void donor_exit(void)
+{
+	while (conns) {
+		struct chan *chan = conns->chan;
+
+		conn_free(conns);
+		chan_drop(chan);
+	}
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The donor's side of the control channel: HELLO, OPEN, TOKEN, GRANT, PING, CLOSE of authenticated clients. */
+#ifndef FARSWAP_DONOR_H
+#define FARSWAP_DONOR_H
+
+#include <stdint.h>
+
+struct chan;
+struct donor_conn;
+
+/* a peer whose handshake is done; takes the channel over. name: its proven identity */
+void donor_welcome(struct chan *chan, const char *name);
+/* tell that the session asked to be closed is gone */
+void donor_closed(struct donor_conn *conn, uint32_t id, uint64_t session);
+/* slabs that could be granted now */
+uint32_t donor_room(void);
+/* drop all clients' connections; sessions are session_close_all()'s */
+void donor_exit(void);
+
+#endif

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "msg.h"
+
+#include <endian.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util.h"
+
+static const struct {
+	const char *name;
+	size_t bytes;
+} types[FARSWAP_MSG_TYPES] = {
+	[FARSWAP_MSG_HELLO]	= { "HELLO",	sizeof(struct farswap_msg_hello) },
+	[FARSWAP_MSG_WELCOME]	= { "WELCOME",	sizeof(struct farswap_msg_hello) },
+	[FARSWAP_MSG_OPEN]	= { "OPEN",	sizeof(struct farswap_msg_session) },
+	[FARSWAP_MSG_OPENED]	= { "OPENED",	sizeof(struct farswap_msg_session) },
+	[FARSWAP_MSG_TOKEN]	= { "TOKEN",	sizeof(struct farswap_msg_token) },
+	[FARSWAP_MSG_TOKEN_OK]	= { "TOKEN_OK",	sizeof(struct farswap_msg_token) },
+	[FARSWAP_MSG_GRANT]	= { "GRANT",	sizeof(struct farswap_msg_grant) },
+	[FARSWAP_MSG_GRANTED]	= { "GRANTED",	sizeof(struct farswap_msg_grant) },
+	[FARSWAP_MSG_PING]	= { "PING",	sizeof(struct farswap_msg_ping) },
+	[FARSWAP_MSG_PONG]	= { "PONG",	sizeof(struct farswap_msg_ping) },
+	[FARSWAP_MSG_CLOSE]	= { "CLOSE",	sizeof(struct farswap_msg_session) },
+	[FARSWAP_MSG_CLOSED]	= { "CLOSED",	sizeof(struct farswap_msg_session) },
+	[FARSWAP_MSG_REJECT]	= { "REJECT",	sizeof(struct farswap_msg_reject) },
+};
+
+size_t farswap_msg_bytes(unsigned int type)
+{
+	return type < FARSWAP_MSG_TYPES ? types[type].bytes : 0;
+}
+
+const char *farswap_msg_type_text(unsigned int type)
+{
+	return type < FARSWAP_MSG_TYPES && types[type].name ? types[type].name : "unknown";
+}
+
+int farswap_msg_answers(unsigned int request, unsigned int answer)
+{
+	/* each answer's number follows its request's */
+	return answer == FARSWAP_MSG_REJECT || answer == request + 1;
+}
+
+void farswap_msg_make(union farswap_msg *msg, enum farswap_msg_type type, uint32_t id)
+{
+	memset(msg, 0, sizeof(*msg));
+	msg->head.magic = htole32(FARSWAP_WIRE_MAGIC);
+	msg->head.type = htole16(type);
+	msg->head.bytes = htole32((uint32_t)types[type].bytes);
+	msg->head.id = htole32(id);
+}
+
+enum farswap_msg_verdict farswap_msg_check_head(const void *data, size_t *bytes)
+{
+	struct farswap_msg_head head;
+	unsigned int type;
+
+	memcpy(&head, data, sizeof(head));
+	type = le16toh(head.type);
+	if (le32toh(head.magic) != FARSWAP_WIRE_MAGIC)
+		return FARSWAP_MSG_BAD_MAGIC;
+	if (!type || type >= FARSWAP_MSG_TYPES)
+		return FARSWAP_MSG_BAD_TYPE;
+	if (le32toh(head.bytes) != types[type].bytes)
+		return FARSWAP_MSG_BAD_LENGTH;
+	if (head.reserved)
+		return FARSWAP_MSG_BAD_RESERVED;
+	*bytes = types[type].bytes;
+	return FARSWAP_MSG_GOOD;
+}
+
+/* the first NUL ends the name; all after it must be zero */
+static enum farswap_msg_verdict check_name(const char name[FARSWAP_NAME_BYTES])
+{
+	size_t length = strnlen(name, FARSWAP_NAME_BYTES);
+
+	if (length == FARSWAP_NAME_BYTES || !farswap_name_ok(name) ||
+	    !farswap_all_zero(name + length, FARSWAP_NAME_BYTES - length))
+		return FARSWAP_MSG_BAD_NAME;
+	return FARSWAP_MSG_GOOD;
+}
+
+static enum farswap_msg_verdict check_hello(const struct farswap_msg_hello *msg, unsigned int type)
+{
+	uint64_t slab = le64toh(msg->slab_bytes);
+
+	if (le16toh(msg->version) != FARSWAP_WIRE_VERSION)
+		return FARSWAP_MSG_OTHER_VERSION;
+	if (msg->features)
+		return FARSWAP_MSG_BAD_FEATURES;
+	if (msg->reserved || (type == FARSWAP_MSG_HELLO && msg->room))
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (slab < FARSWAP_SLAB_BYTES_MIN || slab > FARSWAP_SLAB_BYTES_MAX || slab & (slab - 1))
+		return FARSWAP_MSG_BAD_RANGE;
+	if (!msg->incarnation || !msg->page_bytes)
+		return FARSWAP_MSG_BAD_RANGE;
+	return check_name(msg->name);
+}
+
+static enum farswap_msg_verdict check_session(const struct farswap_msg_session *msg, unsigned int type)
+{
+	if (!farswap_all_zero(msg->reserved, sizeof(msg->reserved)))
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (type != FARSWAP_MSG_OPENED && msg->rdma_port)
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (type == FARSWAP_MSG_OPENED && !msg->rdma_port)
+		return FARSWAP_MSG_BAD_RANGE;
+	if (type != FARSWAP_MSG_OPEN && !msg->session)
+		return FARSWAP_MSG_BAD_RANGE;
+	return FARSWAP_MSG_GOOD;
+}
+
+static enum farswap_msg_verdict check_token(const struct farswap_msg_token *msg, unsigned int type)
+{
+	if (type == FARSWAP_MSG_TOKEN && !farswap_all_zero(msg->token, sizeof(msg->token)))
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (!msg->session)
+		return FARSWAP_MSG_BAD_RANGE;
+	return FARSWAP_MSG_GOOD;
+}
+
+static enum farswap_msg_verdict check_grant(const struct farswap_msg_grant *msg, unsigned int type)
+{
+	uint64_t bytes = le64toh(msg->bytes);
+
+	if (!msg->session)
+		return FARSWAP_MSG_BAD_RANGE;
+	if (type == FARSWAP_MSG_GRANT) {
+		if (msg->rkey || msg->slab || msg->incarnation || msg->address || msg->bytes)
+			return FARSWAP_MSG_BAD_RESERVED;
+		return FARSWAP_MSG_GOOD;
+	}
+	if (!msg->slab || !msg->incarnation || !msg->address ||
+	    bytes < FARSWAP_SLAB_BYTES_MIN || bytes > FARSWAP_SLAB_BYTES_MAX || bytes & (bytes - 1) ||
+	    le64toh(msg->address) > UINT64_MAX - bytes)
+		return FARSWAP_MSG_BAD_RANGE;
+	return FARSWAP_MSG_GOOD;
+}
+
+static enum farswap_msg_verdict check_reject(const struct farswap_msg_reject *msg)
+{
+	unsigned int code = le16toh(msg->code);
+
+	if (msg->reserved)
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (!code || code >= FARSWAP_REJECTS || !msg->type || le16toh(msg->type) >= FARSWAP_MSG_REJECT)
+		return FARSWAP_MSG_BAD_RANGE;
+	return FARSWAP_MSG_GOOD;
+}
+
+enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
+{
+	union farswap_msg msg;
+	enum farswap_msg_verdict verdict;
+	unsigned int type;
+	size_t expected;
+
+	if (bytes < sizeof(msg.head) || bytes > sizeof(msg))
+		return FARSWAP_MSG_BAD_LENGTH;
+	memcpy(&msg, data, bytes);	/* the caller's buffer need not be aligned */
+	verdict = farswap_msg_check_head(&msg, &expected);
+	if (verdict)
+		return verdict;
+	if (bytes != expected)
+		return FARSWAP_MSG_BAD_LENGTH;
+	type = le16toh(msg.head.type);
+	switch (type) {
+	case FARSWAP_MSG_HELLO:
+	case FARSWAP_MSG_WELCOME:
+		return check_hello(&msg.hello, type);
+	case FARSWAP_MSG_OPEN:
+	case FARSWAP_MSG_OPENED:
+	case FARSWAP_MSG_CLOSE:
+	case FARSWAP_MSG_CLOSED:
+		return check_session(&msg.session, type);
+	case FARSWAP_MSG_TOKEN:
+	case FARSWAP_MSG_TOKEN_OK:
+		return check_token(&msg.token, type);
+	case FARSWAP_MSG_GRANT:
+	case FARSWAP_MSG_GRANTED:
+		return check_grant(&msg.grant, type);
+	case FARSWAP_MSG_PING:
+		return msg.ping.room || msg.ping.lent ? FARSWAP_MSG_BAD_RESERVED : FARSWAP_MSG_GOOD;
+	case FARSWAP_MSG_PONG:
+		return FARSWAP_MSG_GOOD;
+	default:
+		return check_reject(&msg.reject);
+	}
+}
+
+enum farswap_msg_verdict farswap_connect_check(const void *data, size_t bytes)
+{
+	struct farswap_connect connect;
+
+	if (!data || bytes < sizeof(connect))
+		return FARSWAP_MSG_BAD_LENGTH;
+	memcpy(&connect, data, sizeof(connect));
+	if (le32toh(connect.magic) != FARSWAP_WIRE_MAGIC)
+		return FARSWAP_MSG_BAD_MAGIC;
+	if (le16toh(connect.version) != FARSWAP_WIRE_VERSION)
+		return FARSWAP_MSG_OTHER_VERSION;
+	if (!connect.session)
+		return FARSWAP_MSG_BAD_RANGE;
+	return FARSWAP_MSG_GOOD;
+}
+
+const char *farswap_msg_verdict_text(enum farswap_msg_verdict verdict)
+{
+	static const char * const texts[] = {
+		[FARSWAP_MSG_GOOD]		= "good",
+		[FARSWAP_MSG_BAD_MAGIC]		= "not a farswap message",
+		[FARSWAP_MSG_BAD_TYPE]		= "unknown message type",
+		[FARSWAP_MSG_BAD_LENGTH]	= "wrong message length",
+		[FARSWAP_MSG_BAD_RESERVED]	= "reserved field not zero",
+		[FARSWAP_MSG_BAD_FEATURES]	= "unknown feature asked for",
+		[FARSWAP_MSG_BAD_NAME]		= "malformed node name",
+		[FARSWAP_MSG_BAD_RANGE]		= "number out of range",
+		[FARSWAP_MSG_OTHER_VERSION]	= "other protocol version",
+	};
+
+	return texts[verdict];
+}
+
+const char *farswap_reject_text(unsigned int code)
+{
+	static const char * const texts[FARSWAP_REJECTS] = {
+		[FARSWAP_REJECT_VERSION]	= "speaks another protocol version",
+		[FARSWAP_REJECT_GEOMETRY]	= "has another slab or page size",
+		[FARSWAP_REJECT_UNKNOWN_NODE]	= "does not have this node in its cluster.conf",
+		[FARSWAP_REJECT_NO_ROOM]	= "has no room: all it may lend is lent",
+		[FARSWAP_REJECT_NO_MEMORY]	= "has no memory: its reserve of free memory would be broken",
+		[FARSWAP_REJECT_NO_SESSION]	= "does not know the session any more",
+		[FARSWAP_REJECT_STATE]		= "got a message out of order",
+		[FARSWAP_REJECT_BORROWER]	= "swaps out itself and does not lend",
+		[FARSWAP_REJECT_RDMA]		= "has no usable RDMA device",
+	};
+
+	return code && code < FARSWAP_REJECTS ? texts[code] : "refused for an unknown reason";
+}
+
+const char *farswap_reject_say(unsigned int code, uint64_t number, char *buf, size_t size)
+{
+	const char *text = farswap_reject_text(code);
+	unsigned long long n = number;
+
+	switch (code) {
+	case FARSWAP_REJECT_VERSION:
+		snprintf(buf, size, "speaks protocol version %llu, this node %u", n, FARSWAP_WIRE_VERSION);
+		break;
+	case FARSWAP_REJECT_GEOMETRY:
+		snprintf(buf, size, "%s (%llu bytes)", text, n);
+		break;
+	case FARSWAP_REJECT_NO_ROOM:
+		snprintf(buf, size, "%s (%llu slabs)", text, n);
+		break;
+	case FARSWAP_REJECT_NO_MEMORY:
+		snprintf(buf, size, "%s (%llu MiB free)", text, n);
+		break;
+	case FARSWAP_REJECT_RDMA:
+		snprintf(buf, size, "%s (%s)", text, n && n < 4096 ? strerror((int)n) : "none for its address");
+		break;
+	default:
+		snprintf(buf, size, "%s", text);
+	}
+	return buf;
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One donor of the device, from OPEN to LIVE, its loss, and the CLOSE of its session. */
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "device.h"
+#include "farswapd.h"
+#include "log.h"
+
+struct device_peer *peer_of(struct link *link)
+{
+	struct device_peer *peer;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer->link == link && peer->state >= PEER_OPENING && peer->state <= PEER_LIVE)
+			return peer;
+	return NULL;
+}
+
+struct device_peer *peer_numbered(uint32_t number)
+{
+	struct device_peer *peer;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer->state != PEER_FREE && peer->number == number)
+			return peer;
+	return NULL;
+}
+
+unsigned int peer_count(enum peer_state state)
+{
+	struct device_peer *peer;
+	unsigned int n = 0;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		n += peer->state == state;
+	return n;
+}
+
+bool peer_busy(const struct device_peer *peer)
+{
+	return (peer->state >= PEER_OPENING && peer->state <= PEER_ADDING) || peer->closing;
+}
+
+/* a record that nobody needs; one that failed is kept for its reason while there are others */
+struct device_peer *peer_new(struct link *link)
+{
+	struct device_peer *peer, *found = NULL;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
+		bool idle = peer->state == PEER_FAILED && !peer->in_air;
+
+		if (idle && peer->link == link) {
+			found = peer;
+			break;
+		}
+		if (peer->state == PEER_FREE || (idle && !found))
+			found = found && found->state == PEER_FREE ? found : peer;
+	}
+	if (!found)
+		return NULL;
+	memset(found, 0, sizeof(*found));
+	found->link = link;
+	found->number = device.next_peer++;
+	return found;
+}
+
+static void fail(struct device_peer *peer, const char *why)
+{
+	if (peer->state == PEER_FAILED)
+		return;
+	peer->state = PEER_FAILED;
+	snprintf(peer->why, sizeof(peer->why), "%s", why);
+	explicit_bzero(peer->tokens, sizeof(peer->tokens));
+	farswap_log("node %s: not used: %s", peer->link->node->name, why);
+	peer_close(peer);
+	device_kick();
+}
+
+/* true when the answer is the one asked for; else the peer has failed */
+static bool is_good(struct device_peer *peer, const union farswap_msg *answer)
+{
+	char why[160];
+
+	if (!answer) {
+		fail(peer, peer->link->why[0] ? peer->link->why : "control connection closed");
+		return false;
+	}
+	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
+		fail(peer, farswap_reject_say(le16toh(answer->reject.code), le64toh(answer->reject.number),
+					      why, sizeof(why)));
+		return false;
+	}
+	return true;
+}
+
+static void on_added(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	struct device_peer *peer = arg;
+	char text[300];
+
+	(void)answers;
+	device.in_air--;
+	peer->in_air--;
+	if (error) {
+		snprintf(text, sizeof(text), "queue pairs not connected: %s", why);
+		fail(peer, text);
+		return;
+	}
+	peer->state = PEER_LIVE;
+	farswap_log("node %s: live on %s as peer %u", peer->link->node->name, device.name, peer->number);
+	device_kick();
+}
+
+static void add_to_kernel(struct device_peer *peer)
+{
+	struct nl_msg *msg = device_msg(FARSWAP_CMD_PEER_ADD, 0);
+	union farswap_addr to = peer->link->node->addr;
+	union farswap_addr from = farswapd.self->addr;
+
+	to.in.sin_port = htons(peer->rdma_port);
+	from.in.sin_port = 0;
+	if (msg) {
+		nla_put_u32(msg, FARSWAP_A_NODE, peer->number);
+		nla_put_string(msg, FARSWAP_A_PEER_NAME, peer->link->node->name);
+		nla_put_u64(msg, FARSWAP_A_SESSION, peer->session);
+		nla_put_u64(msg, FARSWAP_A_INCARNATION, peer->incarnation);
+		nla_put(msg, FARSWAP_A_ADDRESS, (int)farswap_addr_bytes(&to), &to);
+		if (from.sa.sa_family == to.sa.sa_family)
+			nla_put(msg, FARSWAP_A_SOURCE, (int)farswap_addr_bytes(&from), &from);
+		nla_put(msg, FARSWAP_A_TOKENS, (int)(peer->asked * FARSWAP_TOKEN_BYTES), peer->tokens);
+	}
+	explicit_bzero(peer->tokens, sizeof(peer->tokens));
+	peer->state = PEER_ADDING;
+	device.in_air++;
+	peer->in_air++;
+	kernel_call(msg, on_added, peer);
+}
+
+static void on_token(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	struct device_peer *peer = arg;
+
+	(void)link;
+	device.in_air--;
+	peer->in_air--;
+	if (!is_good(peer, answer) || peer->state != PEER_TOKENS)
+		return;
+	if (le64toh(answer->token.session) != peer->session) {
+		fail(peer, "answers for another session");
+		return;
+	}
+	memcpy(peer->tokens + peer->answered * FARSWAP_TOKEN_BYTES, answer->token.token, FARSWAP_TOKEN_BYTES);
+	if (++peer->answered == peer->asked)
+		add_to_kernel(peer);
+}
+
+static void ask_tokens(struct device_peer *peer)
+{
+	union farswap_msg msg;
+	unsigned int i;
+
+	peer->state = PEER_TOKENS;
+	peer->asked = device.lanes + 1;
+	peer->answered = 0;
+	for (i = 0; i < peer->asked && peer->state == PEER_TOKENS; i++) {
+		farswap_msg_make(&msg, FARSWAP_MSG_TOKEN, 0);
+		msg.token.session = htole64(peer->session);
+		if (!link_request(peer->link, &msg, on_token, peer)) {
+			fail(peer, "control connection lost");
+			return;
+		}
+		device.in_air++;
+		peer->in_air++;
+	}
+}
+
+static void on_opened(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	struct device_peer *peer = arg;
+
+	device.in_air--;
+	peer->in_air--;
+	if (!is_good(peer, answer))
+		return;
+	peer->session = le64toh(answer->session.session);
+	peer->rdma_port = le16toh(answer->session.rdma_port);
+	peer->incarnation = link->incarnation;
+	peer->attached = true;
+	ask_tokens(peer);
+}
+
+static bool ask_open(struct device_peer *peer, link_answer answer)
+{
+	union farswap_msg msg;
+
+	farswap_msg_make(&msg, FARSWAP_MSG_OPEN, 0);
+	msg.session.session = htole64(peer->session);
+	if (!link_request(peer->link, &msg, answer, peer))
+		return false;
+	device.in_air++;
+	peer->in_air++;
+	return true;
+}
+
+void peer_start(struct device_peer *peer)
+{
+	peer->state = PEER_OPENING;
+	if (!ask_open(peer, on_opened))
+		fail(peer, "control connection lost");
+}
+
+static void on_reattached(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	struct device_peer *peer = arg;
+
+	device.in_air--;
+	peer->in_air--;
+	if (!answer)
+		return;		/* tried again when the link is back */
+	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
+		farswap_log("node %s: our session is gone there: %s", link->node->name,
+			    farswap_reject_text(le16toh(answer->reject.code)));
+		peer->closed = true;	/* the kernel notices by itself that the memory is gone */
+		return;
+	}
+	peer->incarnation = link->incarnation;
+	farswap_log("node %s: session taken up again", link->node->name);
+}
+
+void peer_reattach(struct device_peer *peer)
+{
+	peer->attached = ask_open(peer, on_reattached);
+}
+
+static void on_closed(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	struct device_peer *peer = arg;
+
+	device.in_air--;
+	peer->in_air--;
+	peer->closing = false;
+	/* refused: not known there any more, which is as good. No answer: the donor sees to it, see session.h */
+	peer->closed = true;
+	if (!answer)
+		farswap_log("node %s: session not seen closed: %s; it ends there by itself", link->node->name, link->why);
+	device_kick();
+}
+
+void peer_close(struct device_peer *peer)
+{
+	union farswap_msg msg;
+
+	if (!peer->session || peer->closed || peer->closing)
+		return;
+	farswap_msg_make(&msg, FARSWAP_MSG_CLOSE, 0);
+	msg.session.session = htole64(peer->session);
+	if (peer->link->incarnation != peer->incarnation || !link_request(peer->link, &msg, on_closed, peer)) {
+		peer->closed = true;	/* that daemon is gone, or both its connections will be */
+		return;
+	}
+	peer->closing = true;
+	device.in_air++;
+	peer->in_air++;
+}
+
+void peer_lost(struct device_peer *peer, const char *why)
+{
+	if (peer->state == PEER_LOST)
+		return;
+	peer->state = PEER_LOST;
+	snprintf(peer->why, sizeof(peer->why), "%s", why[0] ? why : "its queue pairs failed");
+	farswap_log("node %s: lost as peer %u of %s: %s", peer->link->node->name, peer->number, device.name, peer->why);
+	device_kick();
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "donor.h"
+#include "farswapd.h"
+#include "log.h"
+#include "rdma.h"
+#include "unique.h"
+#include "util.h"
+
+#define TOKEN_LIFE_NS	30000000000ull
+
+static struct session *sessions;
+
+static unsigned int count_sessions(const char *client)
+{
+	struct session *session;
+	unsigned int n = 0;
+
+	for (session = sessions; session; session = session->next)
+		if (!client || !strcmp(session->client, client))
+			n++;
+	return n;
+}
+
+struct session *session_open(struct donor_conn *conn, const char *client, const uint8_t boot_id[16])
+{
+	struct session *session;
+
+	if (count_sessions(NULL) >= SESSIONS_MAX || count_sessions(client) >= SESSIONS_PER_CLIENT) {
+		errno = EBUSY;
+		return NULL;
+	}
+	session = calloc(1, sizeof(*session));
+	if (!session)
+		return NULL;
+	session->pd = ibv_alloc_pd(rdma_verbs());
+	if (!session->pd) {
+		free(session);
+		return NULL;
+	}
+	session->number = farswap_unique();
+	farswap_name_copy(session->client, client);
+	memcpy(session->boot_id, boot_id, sizeof(session->boot_id));
+	session->conn = conn;
+	session->next = sessions;
+	sessions = session;
+	return session;
+}
+
+struct session *session_find(uint64_t number, const char *client)
+{
+	struct session *session;
+
+	for (session = sessions; session; session = session->next)
+		if (session->number == number && session->state == SESSION_OPEN &&
+		    (!client || !strcmp(session->client, client)))
+			return session;
+	return NULL;
+}
+
+struct session *session_next(struct session *after)
+{
+	return after ? after->next : sessions;
+}
+
+int session_new_token(struct session *session, uint8_t token[FARSWAP_TOKEN_BYTES])
+{
+	uint64_t now = farswap_now_ns();
+	struct session_token *t;
+	unsigned int valid = 0;
+	struct session_token *spare = NULL;
+
+	for (t = session->tokens; t < session->tokens + SESSION_QUEUES_MAX; t++) {
+		if (t->until_ns > now)
+			valid++;
+		else
+			spare = t;
+	}
+	if (!spare || valid + session->n_queues >= SESSION_QUEUES_MAX)
+		return -EBUSY;
+	if (getrandom(spare->token, sizeof(spare->token), 0) != sizeof(spare->token))
+		return -EIO;
+	spare->until_ns = now + TOKEN_LIFE_NS;
+	memcpy(token, spare->token, sizeof(spare->token));
+	return 0;
+}
+
+struct session *session_take_token(uint64_t number, const uint8_t token[FARSWAP_TOKEN_BYTES])
+{
+	struct session *session = session_find(number, NULL);
+	uint64_t now = farswap_now_ns();
+	struct session_token *t;
+
+	if (!session || session->n_queues >= SESSION_QUEUES_MAX)
+		return NULL;
+	for (t = session->tokens; t < session->tokens + SESSION_QUEUES_MAX; t++) {
+		if (t->until_ns <= now || !farswap_equal_secret(t->token, token, sizeof(t->token)))
+			continue;
+		memset(t, 0, sizeof(*t));
+		return session;
+	}
+	return NULL;
+}
+
+struct slab *session_grant(struct session *session, uint64_t extent, uint32_t generation, uint64_t bytes)
+{
+	struct slab *slab = slab_create(session->pd, bytes);
+
+	if (!slab)
+		return NULL;
+	slab->extent = extent;
+	slab->generation = generation;
+	slab->next = session->slabs;
+	session->slabs = slab;
+	session->n_slabs++;
+	return slab;
+}
+
+static void unlink_session(struct session *session)
+{
+	struct session **p = &sessions;
+
+	while (*p != session)
+		p = &(*p)->next;
+	*p = session->next;
+}
+
+static void session_free(struct session *session)
+{
+	int ret = session->pd ? ibv_dealloc_pd(session->pd) : 0;
+
+	if (ret)
+		farswap_log("session of %s: protection domain not released: %s", session->client, strerror(ret));
+	farswap_log("session of %s: released", session->client);
+	if (session->closer)
+		donor_closed(session->closer, session->closer_id, session->number);
+	sd_event_source_disable_unref(session->zeroing);
+	unlink_session(session);
+	explicit_bzero(session->tokens, sizeof(session->tokens));
+	free(session);
+}
+
+static void zero_one(struct session *session)
+{
+	struct slab *slab = session->slabs;
+
+	session->slabs = slab->next;
+	session->n_slabs--;
+	slab_free(slab);
+}
+
+/* one slab per turn: others' messages are answered in between */
+static int zero_next(sd_event_source *source, void *arg)
+{
+	struct session *session = arg;
+
+	(void)source;
+	if (session->slabs)
+		zero_one(session);
+	if (!session->slabs)
+		session_free(session);
+	return 0;
+}
+
+/* every region, before any of the memory is touched; what cannot be revoked is lost to us rather than reused */
+static void revoke_all(struct session *session)
+{
+	struct slab **p = &session->slabs;
+	int ret;
+
+	while (*p) {
+		struct slab *slab = *p;
+
+		ret = slab_revoke(slab);
+		if (!ret) {
+			p = &slab->next;
+			continue;
+		}
+		farswap_log("session of %s: slab %#llx cannot be revoked (%s): its memory is kept out of use until farswapd ends",
+			    session->client, (unsigned long long)slab->number, strerror(-ret));
+		*p = slab->next;
+		session->n_slabs--;
+	}
+}
+
+void session_close(struct session *session, const char *why)
+{
+	if (session->state == SESSION_CLOSING)
+		return;
+	farswap_log("session of %s: closing with %u slabs and %u queue pairs: %s", session->client, session->n_slabs,
+		    session->n_queues, why);
+	session->state = SESSION_CLOSING;
+	session->conn = NULL;
+	while (session->queues)
+		rdma_queue_destroy(session->queues);
+	revoke_all(session);
+	if (sd_event_add_defer(farswapd.loop, &session->zeroing, zero_next, session) >= 0) {
+		sd_event_source_set_enabled(session->zeroing, SD_EVENT_ON);
+		return;
+	}
+	while (session->slabs)
+		zero_one(session);
+	session_free(session);
+}
+
+void session_check_alive(struct session *session)
+{
+	if (session->state == SESSION_OPEN && !session->conn && !session->n_queues)
+		session_close(session, "its control connection and all its queue pairs are gone");
+}
+
+void session_conn_gone(struct donor_conn *conn)
+{
+	struct session *session, *next;
+
+	for (session = sessions; session; session = next) {
+		next = session->next;
+		if (session->closer == conn)
+			session->closer = NULL;
+		if (session->conn != conn)
+			continue;
+		session->conn = NULL;
+		session_check_alive(session);
+	}
+}
+
+void session_client_booted(const char *client, const uint8_t boot_id[16])
+{
+	struct session *session, *next;
+
+	for (session = sessions; session; session = next) {
+		next = session->next;
+		if (!strcmp(session->client, client) && memcmp(session->boot_id, boot_id, 16))
+			session_close(session, "its client has booted anew");
+	}
+}
+
+void session_close_all(const char *why)
+{
+	struct session *session, *next;
+
+	for (session = sessions; session; session = next) {
+		next = session->next;
+		session_close(session, why);
+	}
+	while (sessions) {
+		session = sessions;
+		while (session->slabs)
+			zero_one(session);
+		session_free(session);
+	}
+}

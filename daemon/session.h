@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Donor side: what one client device holds here. A session has its own protection domain, its queue pairs, its
+ * slabs and its one-time tokens. It is released on CLOSE, when its client rebooted, and when both its control
+ * connection and all its queue pairs are gone; with one of the two it stays: data and control liveness are apart.
+ *
+ * Release: queue pairs destroyed -> regions deregistered -> slabs zeroed, one per turn of the loop -> CLOSED.
+ */
+#ifndef FARSWAP_SESSION_H
+#define FARSWAP_SESSION_H
+
+#include <infiniband/verbs.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "farswap_wire.h"
+#include "slab.h"
+
+#define SESSION_QUEUES_MAX	64
+#define SESSIONS_MAX		256
+#define SESSIONS_PER_CLIENT	16
+
+struct donor_conn;
+struct queue;
+
+struct session_token {
+	uint8_t token[FARSWAP_TOKEN_BYTES];
+	uint64_t until_ns;		/* 0: free */
+};
+
+enum session_state {
+	SESSION_OPEN,
+	SESSION_CLOSING,		/* revoked; slabs are being zeroed */
+};
+
+struct session {
+	struct session *next;
+	enum session_state state;
+	uint64_t number;		/* never repeats */
+	char client[FARSWAP_NAME_BYTES];
+	uint8_t boot_id[16];		/* of the client's host */
+	struct donor_conn *conn;	/* control connection; NULL while the client's daemon is away */
+	struct ibv_pd *pd;
+	struct queue *queues;
+	unsigned int n_queues;
+	struct slab *slabs;
+	uint32_t n_slabs;
+	struct session_token tokens[SESSION_QUEUES_MAX];
+	sd_event_source *zeroing;
+	struct donor_conn *closer;	/* waits for CLOSED */
+	uint32_t closer_id;
+};
+
+/* NULL with errno */
+struct session *session_open(struct donor_conn *conn, const char *client, const uint8_t boot_id[16]);
+/* open ones only */
+struct session *session_find(uint64_t number, const char *client);
+struct session *session_next(struct session *after);
+/* a fresh token for one queue pair; -EBUSY when there are too many */
+int session_new_token(struct session *session, uint8_t token[FARSWAP_TOKEN_BYTES]);
+/* the session that the token opens; the token is used up. NULL: none */
+struct session *session_take_token(uint64_t number, const uint8_t token[FARSWAP_TOKEN_BYTES]);
+/* NULL with errno */
+struct slab *session_grant(struct session *session, uint64_t extent, uint32_t generation, uint64_t bytes);
+/* revoke, zero, free; session is gone soon. why goes to the log */
+void session_close(struct session *session, const char *why);
+void session_check_alive(struct session *session);
+/* a control connection ended; its sessions go on without, if they have queue pairs */
+void session_conn_gone(struct donor_conn *conn);
+/* the client came back under another boot id: whatever it had before is nobody's */
+void session_client_booted(const char *client, const uint8_t boot_id[16]);
+/* all sessions, zeroing included, before it returns */
+void session_close_all(const char *why);
+
+#endif

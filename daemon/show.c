@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Bare `farswap`: everything, shaped like `wg`; -j gives the daemon's answer as it came. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tool.h"
+
+/* "64.0 MiB"; a static buffer for each of the last four calls */
+static const char *size_text(uint64_t bytes)
+{
+	static const char * const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	static char text[4][32];
+	static unsigned int turn;
+	char *out = text[turn++ % 4];
+	double value = (double)bytes;
+	unsigned int unit = 0;
+
+	while (value >= 1024 && unit < ARRAY_SIZE(units) - 1) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(out, sizeof(text[0]), unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	return out;
+}
+
+static unsigned long long number(struct json_object *object, const char *key)
+{
+	return tool_u64(object, key);
+}
+
+static void show_device(struct json_object *d)
+{
+	struct json_object *c = tool_get(d, "counters");
+	unsigned long long degraded = number(d, "extents_degraded");
+
+	printf("device: %s\n", tool_text(d, "name"));
+	printf("  state: %s%s\n", tool_text(d, "state"), degraded ? ", DEGRADED" : "");
+	if (*tool_text(d, "error"))
+		printf("  error: %s\n", tool_text(d, "error"));
+	printf("  size: %s, %llu copies\n", size_text(tool_u64(d, "size")), number(d, "copies"));
+	printf("  extents: %llu of %llu, slabs of %s", number(d, "extents"), number(d, "extents_needed"),
+	       size_text(tool_u64(d, "slab_bytes")));
+	if (degraded)
+		printf(", %llu DEGRADED (fewer live copies than %llu)", degraded, number(d, "copies"));
+	printf("\n");
+	if (!c)
+		return;
+	printf("  pages: %llu held, %llu staged\n", number(c, "held"), number(c, "staged"));
+	printf("  transfer: %llu pages out, %llu pages in\n", number(c, "stores"), number(c, "loads"));
+	printf("  page-in: p50 %.1f us, p99 %.1f us\n", (double)tool_u64(c, "load_p50_ns") / 1000,
+	       (double)tool_u64(c, "load_p99_ns") / 1000);
+	if (number(c, "refused") || number(c, "load_errors") || number(c, "corrupt"))
+		printf("  trouble: %llu stores refused, %llu loads failed, %llu copies corrupt\n", number(c, "refused"),
+		       number(c, "load_errors"), number(c, "corrupt"));
+}
+
+static void show_peer(struct json_object *p)
+{
+	printf("\npeer: %s\n", tool_text(p, "name"));
+	printf("  state: %s%s%s%s\n", tool_text(p, "state"), *tool_text(p, "reason") ? " (" : "", tool_text(p, "reason"),
+	       *tool_text(p, "reason") ? ")" : "");
+	printf("  endpoint: %s port %llu\n", tool_text(p, "address"), number(p, "port"));
+	printf("  lends us: %llu slabs, %s\n", number(p, "slabs"), size_text(tool_u64(p, "bytes")));
+	if (number(p, "read_ns"))
+		printf("  read latency: %.1f us\n", (double)tool_u64(p, "read_ns") / 1000);
+	if (strcmp(tool_text(p, "control"), "up"))
+		printf("  control: down (%s)\n", tool_text(p, "control_reason"));
+}
+
+static void show_lent(struct json_object *status)
+{
+	struct json_object *lent = tool_get(status, "lent"), *to = tool_get(lent, "to");
+	size_t i, n = to ? json_object_array_length(to) : 0;
+
+	printf("\nlends: %llu of %llu slabs, %s\n", number(lent, "slabs"), number(lent, "limit"),
+	       size_text(tool_u64(lent, "bytes")));
+	for (i = 0; i < n; i++) {
+		struct json_object *one = json_object_array_get_idx(to, i);
+
+		printf("  to %s: %llu slabs, %s, %llu queue pairs%s\n", tool_text(one, "name"), number(one, "slabs"),
+		       size_text(tool_u64(one, "bytes")), number(one, "queue_pairs"),
+		       json_object_get_boolean(tool_get(one, "control")) ? "" : ", control connection down");
+	}
+}
+
+static void show_node(struct json_object *status)
+{
+	struct json_object *rdma = tool_get(status, "rdma"), *dropped = tool_get(status, "dropped");
+
+	printf("node: %s\n", tool_text(status, "node"));
+	printf("  listening: %s port %llu\n", tool_text(status, "address"), number(status, "port"));
+	if (json_object_get_boolean(tool_get(rdma, "listening")))
+		printf("  rdma: %s\n", tool_text(rdma, "device"));
+	else
+		printf("  rdma: none (%s)\n", tool_text(rdma, "error"));
+	if (number(dropped, "total"))
+		printf("  dropped control peers: %llu (%llu handshake, %llu key, %llu timeout, %llu crowd, %llu message, %llu order)\n",
+		       number(dropped, "total"), number(dropped, "handshake"), number(dropped, "key"),
+		       number(dropped, "timeout"), number(dropped, "crowd"), number(dropped, "message"),
+		       number(dropped, "order"));
+	printf("\n");
+}
+
+int cmd_show(struct tool *tool, int argc, char **argv)
+{
+	struct json_object *request, *status, *device, *peers;
+	size_t i;
+	int code;
+
+	(void)argv;
+	if (argc > 1)
+		return tool_fail(EXIT_USAGE, "show takes no argument");
+	code = tool_conf(tool);
+	if (code)
+		return code;
+	request = json_object_new_object();
+	json_object_object_add(request, "cmd", json_object_new_string("status"));
+	status = tool_ask(tool, request, &code);
+	if (!status)
+		return code;
+	if (tool->json) {
+		printf("%s\n", json_object_to_json_string_ext(status, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED));
+		json_object_put(status);
+		return 0;
+	}
+	show_node(status);
+	device = tool_get(status, "device");
+	if (device)
+		show_device(device);
+	else
+		printf("device: none\n");
+	peers = tool_get(status, "peers");
+	for (i = 0; peers && i < json_object_array_length(peers); i++)
+		show_peer(json_object_array_get_idx(peers, i));
+	show_lent(status);
+	json_object_put(status);
+	return 0;
+}

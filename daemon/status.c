@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The status: what the daemon knows, and for a device in the kernel what the kernel says this moment. */
+#include "status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "donor.h"
+#include "dropped.h"
+#include "farswapd.h"
+#include "rdma.h"
+#include "session.h"
+
+struct status_job {
+	status_done done;
+	void *arg;
+	struct json_object *status, *device, *peers;
+	uint64_t slabs[DEVICE_PEERS_MAX];	/* members, by position in peers */
+	uint64_t extents, degraded, frames, frames_used;
+};
+
+static void put(struct json_object *to, const char *key, struct json_object *value)
+{
+	json_object_object_add(to, key, value);
+}
+
+static void put_u64(struct json_object *to, const char *key, uint64_t value)
+{
+	put(to, key, json_object_new_uint64(value));
+}
+
+static void put_text(struct json_object *to, const char *key, const char *value)
+{
+	put(to, key, json_object_new_string(value));
+}
+
+static struct json_object *lent(void)
+{
+	struct json_object *all = json_object_new_object(), *to = json_object_new_array();
+	struct session *session = NULL;
+
+	put_u64(all, "limit", farswapd.self->lend);
+	put_u64(all, "slabs", slab_count());
+	put_u64(all, "bytes", slab_count() * farswapd.conf.slab_bytes);
+	put_u64(all, "room", donor_room());
+	while ((session = session_next(session))) {
+		struct json_object *one = json_object_new_object();
+
+		put_text(one, "name", session->client);
+		put_u64(one, "session", session->number);
+		put_u64(one, "slabs", session->n_slabs);
+		put_u64(one, "bytes", session->n_slabs * farswapd.conf.slab_bytes);
+		put_u64(one, "queue_pairs", session->n_queues);
+		put(one, "control", json_object_new_boolean(session->conn != NULL));
+		put_text(one, "state", session->state == SESSION_OPEN ? "open" : "closing");
+		json_object_array_add(to, one);
+	}
+	put(all, "to", to);
+	return all;
+}
+
+static struct json_object *dropped(void)
+{
+	struct json_object *all = json_object_new_object();
+	unsigned int cause;
+	uint64_t total = 0;
+
+	for (cause = 0; cause < DROPPED_CAUSES; cause++) {
+		put_u64(all, dropped_name(cause), dropped_count(cause));
+		total += dropped_count(cause);
+	}
+	put_u64(all, "total", total);
+	return all;
+}
+
+static struct json_object *rdma_state(void)
+{
+	struct json_object *all = json_object_new_object();
+	int error = rdma_last_error();
+
+	put(all, "listening", json_object_new_boolean(!error));
+	put_text(all, "device", rdma_device_name());
+	put_text(all, "error", error ? strerror(error) : "");
+	put_u64(all, "refused", rdma_refused());
+	return all;
+}
+
+static struct json_object *own_part(void)
+{
+	struct json_object *all = json_object_new_object();
+
+	put(all, "ok", json_object_new_boolean(true));
+	put_text(all, "node", farswapd.self->name);
+	put_text(all, "version", FARSWAP_VERSION);
+	put_u64(all, "wire_version", FARSWAP_WIRE_VERSION);
+	put_u64(all, "incarnation", farswapd.incarnation);
+	put_text(all, "address", farswap_addr_text(&farswapd.self->addr));
+	put_u64(all, "port", farswapd.conf.port);
+	put_u64(all, "slab_bytes", farswapd.conf.slab_bytes);
+	put(all, "rdma", rdma_state());
+	put(all, "lent", lent());
+	put(all, "dropped", dropped());
+	return all;
+}
+
+static void finish(struct status_job *job)
+{
+	if (job->device) {
+		put_u64(job->device, "extents", job->extents);
+		put_u64(job->device, "extents_degraded", job->degraded);
+		put_u64(job->device, "frames", job->frames);
+		put_u64(job->device, "frames_used", job->frames_used);
+	}
+	put(job->status, "device", job->device);
+	put(job->status, "peers", job->peers);
+	job->done(job->status, job->arg);
+	free(job);
+}
+
+/* position in peers, or -1 */
+static int find_peer(struct status_job *job, uint32_t number)
+{
+	size_t i, n = json_object_array_length(job->peers);
+	struct json_object *value;
+
+	for (i = 0; i < n; i++)
+		if (json_object_object_get_ex(json_object_array_get_idx(job->peers, i), "number", &value) &&
+		    json_object_get_uint64(value) == number)
+			return i < DEVICE_PEERS_MAX ? (int)i : -1;
+	return -1;
+}
+
+static void count_extent(struct status_job *job, const struct nlmsghdr *nlh)
+{
+	struct nlattr *attrs[FARSWAP_A_MAX + 1], *member[FARSWAP_A_MAX + 1], *one;
+	unsigned int live = 0;
+	int left, at;
+
+	if (farswap_nl_parse(nlh, attrs) || !attrs[FARSWAP_A_MEMBERS])
+		return;
+	job->extents++;
+	job->frames += farswap_nl_u32(attrs, FARSWAP_A_FRAMES);
+	job->frames_used += farswap_nl_u32(attrs, FARSWAP_A_FRAMES_USED);
+	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left) {
+		if (farswap_nl_parse_nested(one, member))
+			continue;
+		at = find_peer(job, farswap_nl_u32(member, FARSWAP_A_NODE));
+		if (at >= 0)
+			job->slabs[at]++;
+		/* a module that does not say is taken at its word in PEER_GET */
+		live += !member[FARSWAP_A_MEMBER_LIVE] || farswap_nl_u8(member, FARSWAP_A_MEMBER_LIVE);
+	}
+	job->degraded += live < device.copies;
+}
+
+static void on_extents(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	struct status_job *job = arg;
+	size_t i;
+
+	(void)error;
+	(void)why;
+	for (; answers; answers = answers->next)
+		count_extent(job, answers->nlh);
+	for (i = 0; i < json_object_array_length(job->peers) && i < DEVICE_PEERS_MAX; i++) {
+		struct json_object *one = json_object_array_get_idx(job->peers, i);
+
+		put_u64(one, "slabs", job->slabs[i]);
+		put_u64(one, "bytes", job->slabs[i] * device.slab_bytes);
+	}
+	finish(job);
+}
+
+static void add_peer(struct status_job *job, const struct nlmsghdr *nlh)
+{
+	struct json_object *one = json_object_new_object();
+	struct nlattr *attrs[FARSWAP_A_MAX + 1];
+	struct farswap_node *node;
+	struct link *link;
+
+	if (farswap_nl_parse(nlh, attrs)) {
+		json_object_put(one);
+		return;
+	}
+	put_u64(one, "number", farswap_nl_u32(attrs, FARSWAP_A_NODE));
+	put_text(one, "name", farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
+	put_text(one, "state", farswap_nl_peer_state(farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE)));
+	put_text(one, "reason", farswap_nl_string(attrs, FARSWAP_A_REASON));
+	put_u64(one, "read_ns", farswap_nl_u64(attrs, FARSWAP_A_READ_NS));
+	put_u64(one, "session", farswap_nl_u64(attrs, FARSWAP_A_SESSION));
+	node = farswap_conf_node(&farswapd.conf, farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
+	link = node ? link_of(node) : NULL;
+	put_text(one, "address", node ? farswap_addr_text(&node->addr) : "");
+	put_u64(one, "port", farswapd.conf.port);
+	put_text(one, "control", link && link->state == LINK_READY ? "up" : "down");
+	put_text(one, "control_reason", link ? link->why : "not in cluster.conf");
+	json_object_array_add(job->peers, one);
+}
+
+static void on_peers(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	struct status_job *job = arg;
+
+	(void)error;
+	(void)why;
+	for (; answers; answers = answers->next)
+		add_peer(job, answers->nlh);
+	kernel_call(device_msg(FARSWAP_CMD_EXTENT_GET, 1), on_extents, job);
+}
+
+static void add_counters(struct json_object *device_part, struct nlattr *const *attrs)
+{
+	struct json_object *all = json_object_new_object();
+	struct farswap_counters c;
+
+	farswap_nl_counters(attrs, &c);
+#define COUNTER(name) put_u64(all, #name, c.name)
+	COUNTER(stores);
+	COUNTER(loads);
+	COUNTER(loads_staged);
+	COUNTER(loads_empty);
+	COUNTER(frees);
+	COUNTER(refused);
+	COUNTER(waits);
+	COUNTER(load_errors);
+	COUNTER(corrupt);
+	COUNTER(read_failovers);
+	COUNTER(read_hedges);
+	COUNTER(windows);
+	COUNTER(write_wrs);
+	COUNTER(write_chains);
+	COUNTER(write_bytes);
+	COUNTER(read_wrs);
+	COUNTER(parked);
+	COUNTER(held);
+	COUNTER(staged);
+	COUNTER(degraded);
+	COUNTER(load_p50_ns);
+	COUNTER(load_p99_ns);
+#undef COUNTER
+	put(device_part, "counters", all);
+}
+
+static void on_device(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	struct status_job *job = arg;
+	struct nlattr *attrs[FARSWAP_A_MAX + 1];
+
+	if (error || !answers || farswap_nl_parse(answers->nlh, attrs)) {
+		put_text(job->device, "error", error ? why : "malformed answer of the kernel module");
+		finish(job);
+		return;
+	}
+	put_text(job->device, "kernel_state", farswap_nl_dev_state(farswap_nl_u8(attrs, FARSWAP_A_DEV_STATE)));
+	put_u64(job->device, "openers", farswap_nl_u32(attrs, FARSWAP_A_OPENERS));
+	put_u64(job->device, "lanes", farswap_nl_u32(attrs, FARSWAP_A_LANES));
+	put_u64(job->device, "want", farswap_nl_u32(attrs, FARSWAP_A_WANT));
+	add_counters(job->device, attrs);
+	kernel_call(device_msg(FARSWAP_CMD_PEER_GET, 1), on_peers, job);
+}
+
+void status_get(status_done done, void *arg)
+{
+	struct status_job *job = calloc(1, sizeof(*job));
+
+	if (!job) {
+		done(NULL, arg);
+		return;
+	}
+	job->done = done;
+	job->arg = arg;
+	job->status = own_part();
+	job->peers = json_object_new_array();
+	if (device_exists()) {
+		job->device = json_object_new_object();
+		put_text(job->device, "name", device.name);
+		put_u64(job->device, "size", device.size);
+		put_u64(job->device, "copies", device.copies);
+		put_u64(job->device, "slab_bytes", device.slab_bytes);
+		put_u64(job->device, "spares", device.spares);
+		put_text(job->device, "state", device_phase_text(device.phase));
+		put_u64(job->device, "extents_needed", device.slab_bytes ? device_extents_needed() : 0);
+	}
+	if (device.in_kernel)
+		kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_device, job);
+	else
+		finish(job);
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What is done while the device is up: look at the kernel's state each second, replace donors, add extents. */
+#include <string.h>
+
+#include "device.h"
+#include "farswapd.h"
+#include "log.h"
+
+#define NODE_RETRY_NS	5000000000ull
+
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
+
+static void take_peer(const struct nlmsghdr *nlh)
+{
+	struct nlattr *attrs[FARSWAP_A_MAX + 1];
+	struct device_peer *peer;
+
+	if (farswap_nl_parse(nlh, attrs))
+		return;
+	peer = peer_numbered(farswap_nl_u32(attrs, FARSWAP_A_NODE));
+	if (peer && peer->state == PEER_LIVE && farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE) == FARSWAP_PEER_LOST)
+		peer_lost(peer, farswap_nl_string(attrs, FARSWAP_A_REASON));
+}
+
+static void on_peers(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	(void)arg;
+	device.in_air--;
+	device.polling = false;
+	if (error && !farswap_nl_is_gone(error))
+		farswap_log_limited(&limit, "%s: peers not read: %s", device.name, why);
+	for (; answers; answers = answers->next)
+		take_peer(answers->nlh);
+	device_kick();
+}
+
+static void on_device(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	struct nlattr *attrs[FARSWAP_A_MAX + 1];
+
+	(void)arg;
+	device.in_air--;
+	if (error || !answers || farswap_nl_parse(answers->nlh, attrs)) {
+		device.polling = false;
+		device.gone = farswap_nl_is_gone(error);
+		if (!device.gone)
+			farswap_log_limited(&limit, "%s: state not read: %s", device.name, why);
+		device_kick();
+		return;
+	}
+	device.want = farswap_nl_u32(attrs, FARSWAP_A_WANT);
+	device.in_air++;
+	kernel_call(device_msg(FARSWAP_CMD_PEER_GET, 1), on_peers, NULL);
+}
+
+void upkeep_poll(void)
+{
+	if (device.polling || device.down_asked)
+		return;
+	device.polling = true;
+	device.in_air++;
+	kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_device, NULL);
+}
+
+/* the session of a live peer must be known on the present control connection */
+static void keep_attached(struct device_peer *peer)
+{
+	struct link *link = peer->link;
+
+	if (link->state != LINK_READY) {
+		peer->attached = false;
+		return;
+	}
+	if (peer->closed)
+		return;
+	if (link->incarnation != peer->incarnation)
+		peer->closed = true;	/* the daemon that held it has ended; the kernel finds out by itself */
+	else if (!peer->attached)
+		peer_reattach(peer);
+}
+
+static void look_after_peers(void)
+{
+	struct device_peer *peer;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
+		if (peer->state == PEER_LIVE)
+			keep_attached(peer);
+		else if (peer->state == PEER_LOST && peer->link->state == LINK_READY)
+			peer_close(peer);
+	}
+}
+
+static bool still_closing(const struct link *link)
+{
+	struct device_peer *peer;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer->link == link && peer->closing)
+			return true;
+	return false;
+}
+
+/* a node that lends, answers, and is no peer now becomes one, under a new number */
+static void find_new_peers(void)
+{
+	uint64_t now = farswap_now_ns();
+	unsigned int i;
+
+	for (i = 0; i < farswapd.conf.n_nodes; i++) {
+		struct farswap_node *node = &farswapd.conf.nodes[i];
+		struct link *link = link_of(node);
+		struct device_peer *peer;
+
+		if (peer_count(PEER_LIVE) >= DEVICE_LIVE_MAX)
+			return;
+		if (node == farswapd.self || !node->lend || link->state != LINK_READY || peer_of(link) ||
+		    still_closing(link) || now < device.node_retry_ns[i])
+			continue;
+		device.node_retry_ns[i] = now + NODE_RETRY_NS;
+		peer = peer_new(link);
+		if (peer)
+			peer_start(peer);
+	}
+}
+
+void upkeep_advance(void)
+{
+	if (device.gone) {
+		if (device.in_air)
+			return;
+		farswap_log("%s: gone from the kernel", device.name);
+		device.in_kernel = false;
+		device_enter(PHASE_CLOSING);
+		return;
+	}
+	if (device.down_asked) {
+		if (!device.in_air)
+			device_enter(PHASE_DELETING);
+		return;
+	}
+	look_after_peers();
+	find_new_peers();
+	if (device.want && !extent_building() && extent_usable() < device_extents_needed()) {
+		device.want--;
+		extent_build_start();
+	}
+}

@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A peer that misbehaves on purpose, for the tests. It speaks to a real farswapd with the same TLS and message code,
+ * as one of the nodes of cluster.conf. Exit code 0: what the command says happened; 1: it did not; 2: usage.
+ */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <rdma/rdma_cma.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "conf.h"
+#include "log.h"
+#include "msg.h"
+#include "tls.h"
+#include "unique.h"
+
+#define WAIT_MS	10000
+
+static struct farswap_conf conf;
+static struct farswap_node *self, *peer;
+static uint8_t key[FARSWAP_KEY_BYTES];
+
+static int fail(const char *what, const char *why)
+{
+	printf("%s: %s\n", what, why);
+	return 1;
+}
+
+static bool any_node(const char *name)
+{
+	return farswap_conf_node(&conf, name) != NULL;
+}
+
+/* the other side has closed, by an end or a reset */
+static bool wait_closed(int fd)
+{
+	char buf[4096];
+	ssize_t n;
+
+	do
+		n = recv(fd, buf, sizeof(buf), 0);
+	while (n > 0);
+	return n == 0 || errno == ECONNRESET || errno == EPIPE;
+}
+
+static int throw_raw(size_t bytes)
+{
+	struct client client;
+	char *garbage = malloc(bytes + 1);
+	size_t done = 0;
+	ssize_t n;
+	bool closed;
+
+	if (!garbage || client_connect(&client, &peer->addr, &self->addr, WAIT_MS))
+		return fail("connect", client.why);
+	while (done < bytes) {
+		size_t part = bytes - done > 256 ? 256 : bytes - done;
+
+		if (getrandom(garbage + done, part, 0) != (ssize_t)part)
+			return fail("random", "none");
+		done += part;
+	}
+	for (done = 0; done < bytes; done += (size_t)n) {
+		n = send(client.fd, garbage + done, bytes - done, MSG_NOSIGNAL);
+		if (n <= 0)
+			break;	/* dropped already */
+	}
+	shutdown(client.fd, SHUT_WR);
+	closed = wait_closed(client.fd);
+	client_close(&client);
+	free(garbage);
+	return closed ? 0 : fail("raw", "not dropped in time");
+}
+
+/* raw FROM TO STEP: random bytes without TLS, each length on a connection of its own */
+static int cmd_raw(char **argv)
+{
+	size_t at, from = strtoul(argv[0], NULL, 10), to = strtoul(argv[1], NULL, 10), step = strtoul(argv[2], NULL, 10);
+	unsigned int n = 0;
+
+	for (at = from; at <= to && step; at += step, n++)
+		if (throw_raw(at))
+			return 1;
+	printf("dropped=%u\n", n);
+	return 0;
+}
+
+static int open_tls(struct client *client)
+{
+	if (client_connect(client, &peer->addr, &self->addr, WAIT_MS) || client_handshake(client, self->name, key))
+		return fail("connect", client->why);
+	return 0;
+}
+
+static int throw_inside(size_t bytes, bool with_magic)
+{
+	struct client client;
+	uint8_t garbage[1024];
+	union farswap_msg msg;
+	int closed;
+
+	if (open_tls(&client))
+		return 1;
+	if (with_magic) {
+		farswap_msg_make(&msg, FARSWAP_MSG_HELLO, 1);
+		client_send(&client, &msg, sizeof(msg.head));
+	}
+	while (bytes) {
+		size_t part = bytes < sizeof(garbage) ? bytes : sizeof(garbage);
+
+		if (getrandom(garbage, part, 0) != (ssize_t)part || client_send(&client, garbage, part))
+			break;
+		bytes -= part;
+	}
+	gnutls_bye(client.tls, GNUTLS_SHUT_WR);
+	shutdown(client.fd, SHUT_WR);
+	/* random bytes in the place of the version look like another version, which is refused with an answer */
+	closed = client_receive(&client, &msg) < 0 || le16toh(msg.head.type) == FARSWAP_MSG_REJECT;
+	client_close(&client);
+	return closed ? 0 : fail("inside", "answered instead of dropped");
+}
+
+/* inside FROM TO STEP: the same inside of TLS, as random bytes */
+static int cmd_inside(char **argv)
+{
+	size_t at, from = strtoul(argv[0], NULL, 10), to = strtoul(argv[1], NULL, 10), step = strtoul(argv[2], NULL, 10);
+	unsigned int n = 0;
+
+	for (at = from; at <= to && step; at += step, n++)
+		if (throw_inside(at, n & 1))
+			return 1;
+	printf("dropped=%u\n", n);
+	return 0;
+}
+
+/* hello VERSION: prints what came back */
+static int cmd_hello(char **argv)
+{
+	struct client client;
+	union farswap_msg answer;
+
+	if (open_tls(&client))
+		return 1;
+	if (client_hello(&client, self->name, conf.slab_bytes, (unsigned int)atoi(argv[0]), &answer)) {
+		printf("%s %s\n", peer->name, client.why);
+		client_close(&client);
+		return 1;
+	}
+	printf("WELCOME from %.32s, room %u\n", answer.hello.name, le32toh(answer.hello.room));
+	client_close(&client);
+	return 0;
+}
+
+/* wrong-key: a random one */
+static int cmd_wrong_key(char **argv)
+{
+	struct client client;
+	union farswap_msg answer;
+	bool refused;
+
+	(void)argv;
+	if (getrandom(key, sizeof(key), 0) != sizeof(key))
+		return fail("random", "none");
+	if (client_connect(&client, &peer->addr, &self->addr, WAIT_MS))
+		return fail("connect", client.why);
+	refused = client_handshake(&client, self->name, key) ||
+		  client_hello(&client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer);
+	printf("%s\n", refused ? client.why : "accepted");
+	client_close(&client);
+	return refused ? 0 : 1;
+}
+
+/* other-name NAME: HELLO under another name than the one proved in TLS */
+static int cmd_other_name(char **argv)
+{
+	struct client client;
+	union farswap_msg answer;
+	bool refused;
+
+	if (open_tls(&client))
+		return 1;
+	refused = client_hello(&client, argv[0], conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer);
+	printf("%s\n", refused ? client.why : "accepted");
+	client_close(&client);
+	return refused ? 0 : 1;
+}
+
+/* mangled: one message of each kind of wrongness, each must end its connection */
+static int cmd_mangled(char **argv)
+{
+	static const struct { const char *what; size_t at; uint8_t value; } cases[] = {
+		{ "magic", 0, 0xff }, { "type", 4, 0x7f }, { "reserved in head", 6, 1 }, { "length", 8, 97 },
+		{ "reserved", 18, 1 }, { "features", 20, 1 }, { "page size", 24, 0xff }, { "room", 28, 1 },
+		{ "slab size", 32, 3 }, { "name", 64, 0x80 }, { "name padding", 95, 'x' },
+	};
+	union farswap_msg msg;
+	struct client client;
+	unsigned int i;
+
+	(void)argv;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int ret;
+
+		if (open_tls(&client))
+			return 1;
+		farswap_msg_make(&msg, FARSWAP_MSG_HELLO, 1);
+		msg.hello.version = htole16(FARSWAP_WIRE_VERSION);
+		msg.hello.page_bytes = htole32(FARSWAP_FRAME_BYTES);
+		msg.hello.slab_bytes = htole64(conf.slab_bytes);
+		msg.hello.incarnation = htole64(farswap_unique());
+		farswap_name_copy(msg.hello.name, self->name);
+		((uint8_t *)&msg)[cases[i].at] = cases[i].value;
+		ret = client_send(&client, &msg, sizeof(msg.hello)) ? -1 : client_receive(&client, &msg);
+		if (ret >= 0 && le16toh(msg.head.type) != FARSWAP_MSG_REJECT)
+			return fail(cases[i].what, "accepted");
+		client_close(&client);
+	}
+	printf("refused=%u\n", i);
+	return 0;
+}
+
+/* crowd N: connections that say nothing, held open for a while; then whether a good peer still gets its answer */
+static int cmd_crowd(char **argv)
+{
+	unsigned int i, n = (unsigned int)atoi(argv[0]);
+	struct client *clients = calloc(n, sizeof(*clients));
+	char *one[] = { "1" };
+
+	for (i = 0; clients && i < n; i++)
+		if (client_connect(&clients[i], &peer->addr, &self->addr, WAIT_MS))
+			return fail("connect", clients[i].why);
+	free(clients);	/* the sockets stay open until the end */
+	return cmd_hello(one);
+}
+
+static void serve_one(int fd, unsigned int version)
+{
+	gnutls_session_t tls = farswap_tls_server(fd);
+	union farswap_msg msg;
+	int ret;
+
+	do
+		ret = gnutls_handshake(tls);
+	while (ret == GNUTLS_E_INTERRUPTED);
+	if (ret == 0 && gnutls_record_recv(tls, &msg, sizeof(msg)) > 0) {
+		uint32_t id = le32toh(msg.head.id);
+
+		farswap_msg_make(&msg, FARSWAP_MSG_REJECT, id);
+		msg.reject.type = htole16(FARSWAP_MSG_HELLO);
+		msg.reject.code = htole16(FARSWAP_REJECT_VERSION);
+		msg.reject.number = htole64(version);
+		gnutls_record_send(tls, &msg, sizeof(msg.reject));
+		gnutls_bye(tls, GNUTLS_SHUT_WR);
+	}
+	farswap_tls_free(tls);
+	close(fd);
+}
+
+/* serve VERSION: be node NAME itself, one that speaks another version, until killed */
+static int cmd_serve(char **argv)
+{
+	int one = 1, fd = socket(self->addr.sa.sa_family, SOCK_STREAM, 0);
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(fd, &self->addr.sa, farswap_addr_bytes(&self->addr)) || listen(fd, 8))
+		return fail("listen", strerror(errno));
+	printf("serving\n");
+	fflush(stdout);
+	for (;;) {
+		int conn = accept(fd, NULL, NULL);
+
+		if (conn >= 0)
+			serve_one(conn, (unsigned int)atoi(argv[0]));
+	}
+}
+
+/* --- data channel --- */
+
+struct lane {
+	struct rdma_cm_id *id;
+	struct ibv_mr *mr;
+	char buf[4096];
+};
+
+static int connect_lane(struct lane *lane, const struct farswap_connect *connect)
+{
+	struct ibv_qp_init_attr attr = {
+		.qp_type = IBV_QPT_RC,
+		.cap = { .max_send_wr = 4, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1 },
+	};
+	struct rdma_conn_param param = {
+		.private_data = connect,
+		.private_data_len = sizeof(*connect),
+		.initiator_depth = 1,
+		.retry_count = 3,
+		.rnr_retry_count = 3,
+	};
+	union farswap_addr from = self->addr;
+
+	from.in.sin_port = 0;
+	memset(lane, 0, sizeof(*lane));
+	if (rdma_create_id(NULL, &lane->id, NULL, RDMA_PS_TCP))
+		return -1;
+	if (rdma_resolve_addr(lane->id, &from.sa, &peer->addr.sa, 2000) || rdma_resolve_route(lane->id, 2000) ||
+	    rdma_create_qp(lane->id, NULL, &attr))
+		return -1;
+	lane->mr = ibv_reg_mr(lane->id->pd, lane->buf, sizeof(lane->buf), IBV_ACCESS_LOCAL_WRITE);
+	if (!lane->mr)
+		return -1;
+	return rdma_connect(lane->id, &param);
+}
+
+static int open_session(struct client *client, uint64_t *session)
+{
+	union farswap_msg msg, answer;
+
+	if (open_tls(client))
+		return -1;
+	if (client_hello(client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer)) {
+		fail("hello", client->why);
+		return -1;
+	}
+	farswap_msg_make(&msg, FARSWAP_MSG_OPEN, 2);
+	if (client_ask(client, &msg, &answer) || le16toh(answer.head.type) != FARSWAP_MSG_OPENED) {
+		fail("open", farswap_reject_text(le16toh(answer.reject.code)));
+		return -1;
+	}
+	*session = le64toh(answer.session.session);
+	return 0;
+}
+
+static int get_token(struct client *client, uint64_t session, struct farswap_connect *connect)
+{
+	union farswap_msg msg, answer;
+
+	farswap_msg_make(&msg, FARSWAP_MSG_TOKEN, 3);
+	msg.token.session = htole64(session);
+	if (client_ask(client, &msg, &answer) || le16toh(answer.head.type) != FARSWAP_MSG_TOKEN_OK) {
+		fail("token", "refused");
+		return -1;
+	}
+	memset(connect, 0, sizeof(*connect));
+	connect->magic = htole32(FARSWAP_WIRE_MAGIC);
+	connect->version = htole16(FARSWAP_WIRE_VERSION);
+	connect->session = htole64(session);
+	memcpy(connect->token, answer.token.token, sizeof(connect->token));
+	return 0;
+}
+
+static enum ibv_wc_status post_and_wait(struct lane *lane, enum ibv_wr_opcode opcode, uint32_t rkey, uint64_t address)
+{
+	struct ibv_sge sge = { (uintptr_t)lane->buf, 64, lane->mr->lkey };
+	struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = opcode, .send_flags = IBV_SEND_SIGNALED }, *bad;
+	struct ibv_wc wc;
+	int n;
+
+	wr.wr.rdma.rkey = rkey;
+	wr.wr.rdma.remote_addr = address;
+	if (ibv_post_send(lane->id->qp, &wr, &bad))
+		return IBV_WC_GENERAL_ERR;
+	do
+		n = ibv_poll_cq(lane->id->send_cq, 1, &wc);
+	while (n == 0);
+	return n < 0 ? IBV_WC_GENERAL_ERR : wc.status;
+}
+
+/* access RKEY ADDRESS: with a queue pair of our own, reach for somebody else's memory; both must be refused */
+static int cmd_access(char **argv)
+{
+	uint32_t rkey = (uint32_t)strtoul(argv[0], NULL, 0);
+	uint64_t address = strtoull(argv[1], NULL, 0), session;
+	static const enum ibv_wr_opcode opcodes[] = { IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE };
+	struct farswap_connect connect;
+	static struct lane lanes[2];
+	struct client client;
+	int i, refused = 0;
+
+	if (open_session(&client, &session))
+		return 1;
+	for (i = 0; i < 2; i++) {
+		enum ibv_wc_status status;
+
+		if (get_token(&client, session, &connect))
+			return 1;
+		if (connect_lane(&lanes[i], &connect))
+			return fail("queue pair", strerror(errno));
+		status = post_and_wait(&lanes[i], opcodes[i], rkey, address);
+		refused += status == IBV_WC_REM_ACCESS_ERR;
+		printf("%s: %s\n", i ? "write" : "read", ibv_wc_status_str(status));
+		rdma_disconnect(lanes[i].id);
+	}
+	client_close(&client);
+	return refused == 2 ? 0 : 1;
+}
+
+/* tokens: a good one opens a queue pair once; used again, made up, or with other private data it does not */
+static int cmd_tokens(char **argv)
+{
+	struct farswap_connect connect, bad;
+	static struct lane lanes[5];
+	struct client client;
+	uint64_t session;
+
+	(void)argv;
+	if (open_session(&client, &session) || get_token(&client, session, &connect))
+		return 1;
+	bad = connect;
+	bad.token[0] ^= 1;
+	if (!connect_lane(&lanes[0], &bad))
+		return fail("made-up token", "accepted");
+	bad = connect;
+	bad.magic ^= 1;
+	if (!connect_lane(&lanes[1], &bad))
+		return fail("wrong magic", "accepted");
+	bad = connect;
+	bad.version = htole16(FARSWAP_WIRE_VERSION + 1);
+	if (!connect_lane(&lanes[2], &bad))
+		return fail("wrong version", "accepted");
+	if (connect_lane(&lanes[3], &connect))
+		return fail("good token", strerror(errno));
+	if (!connect_lane(&lanes[4], &connect))
+		return fail("used token", "accepted");
+	rdma_disconnect(lanes[3].id);
+	client_close(&client);
+	printf("good once, refused=4\n");
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int args;
+	int (*run)(char **argv);
+} commands[] = {
+	{ "raw", 3, cmd_raw },		{ "inside", 3, cmd_inside },	{ "hello", 1, cmd_hello },
+	{ "wrong-key", 0, cmd_wrong_key }, { "other-name", 1, cmd_other_name }, { "mangled", 0, cmd_mangled },
+	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "access", 2, cmd_access },
+	{ "tokens", 0, cmd_tokens },
+};
+
+int main(int argc, char **argv)
+{
+	char err[8192];
+	size_t i;
+
+	farswap_log_start("fakepeer", NULL);
+	if (argc < 5) {
+		fprintf(stderr, "usage: fakepeer CONF SELF PEER raw|inside FROM TO STEP | hello VERSION | wrong-key | "
+			"other-name NAME | mangled | crowd N | serve VERSION | access RKEY ADDRESS | tokens\n");
+		return 2;
+	}
+	if (farswap_conf_load(argv[1], &conf, err, sizeof(err)) ||
+	    farswap_key_load(conf.key_path, key, err, sizeof(err)))
+		return fail("config", err);
+	self = farswap_conf_node(&conf, argv[2]);
+	peer = farswap_conf_node(&conf, argv[3]);
+	if (!self || !peer || farswap_tls_init(key, any_node) < 0)
+		return fail("config", "no such node, or no TLS");
+	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(argv[4], commands[i].name) && argc == 5 + commands[i].args)
+			return commands[i].run(argv + 5);
+	fprintf(stderr, "fakepeer: unknown command %s\n", argv[4]);
+	return 2;
+}
