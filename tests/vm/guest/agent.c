@@ -6,6 +6,7 @@
  * The command runs in a session of its own. It is over when its shell has ended, whatever that left
  * in the background; if the host hangs up first, or sends the next command, its group is killed.
  */
+#define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>

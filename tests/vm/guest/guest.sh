@@ -46,3 +46,5 @@ leftovers() {
 	pgrep -a farswapd
 	tail -n +2 /proc/swaps
 }
+
+. /farswap/cluster.sh

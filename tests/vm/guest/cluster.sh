@@ -1,0 +1,62 @@
+# cluster.sh: a farswap cluster in the guests, of both shapes: nodes node1..nodeN at 10.77.0.1..N. guest.sh reads it.
+# shellcheck shell=bash
+
+# cluster_conf N [KEY=VALUE...]: /etc/farswap of N nodes; node1 lends nothing. The key is the same everywhere. NET=fd77:: for IPv6;
+# LEND=slabs of every other node.
+cluster_conf() {
+	local n nodes=$1
+	shift
+	mkdir -p /etc/farswap /run/farswap
+	[ -f /etc/farswap/key ] || (umask 077; printf '%064d\n' 77 > /etc/farswap/key)
+	{
+		printf '[cluster]\n'
+		printf '%s\n' key=/etc/farswap/key slab=32M reserve=64M size=512M "$@"
+		for n in $(seq "$nodes"); do
+			printf '[node node%s]\naddress=%s%s\nlend=%s\n' "$n" "${NET:-10.77.0.}" "$n" \
+				"$([ "$n" = 1 ] && echo 0 || echo "${LEND:-16}")"
+		done
+	} > /etc/farswap/cluster.conf
+}
+
+# daemons N...: starts farswapd for these nodes and waits until they serve
+daemons() {
+	local n
+	for n; do
+		rm -f "/run/farswap/node$n.sock"
+		farswapd --node "node$n" >> "/tmp/farswapd-node$n.log" 2>&1 &
+		echo $! > "/tmp/farswapd-node$n.pid"
+	done
+	for n; do
+		until [ -S "/run/farswap/node$n.sock" ]; do
+			kill -0 "$(daemon_pid "$n")" 2> /dev/null || { tail -5 "/tmp/farswapd-node$n.log"; return 1; }
+			sleep 0.1
+		done
+	done
+}
+
+daemon_pid() { cat "/tmp/farswapd-node$1.pid"; }
+
+# daemons_end N...: and waits until they are gone
+daemons_end() {
+	local n
+	for n; do kill "$(daemon_pid "$n")" 2> /dev/null; done
+	for n; do
+		while kill -0 "$(daemon_pid "$n")" 2> /dev/null; do sleep 0.1; done
+	done
+}
+
+# limited SIZE COMMAND...: in a control group with that memory limit, swap unlimited
+limited() {
+	local group=/sys/fs/cgroup/limited
+	echo +memory > /sys/fs/cgroup/cgroup.subtree_control
+	mkdir -p "$group"
+	echo "$1" > "$group/memory.max"
+	shift
+	(echo "$BASHPID" > "$group/cgroup.procs" && exec "$@")
+}
+
+# lent N: slabs that node N has lent, as its daemon says
+lent() { farswap --node "node$1" -j | jq .lent.slabs; }
+
+# counter NAME: of the device, from sysfs
+counter() { cat "/sys/block/farswap0/farswap/$1"; }
