@@ -170,7 +170,8 @@ static void print_json(const struct audit_job *job, bool bad)
 	}
 	json_object_object_add(all, "device", json_object_new_string(job->device));
 	json_object_object_add(all, "ok", json_object_new_boolean(!bad));
-	json_object_object_add(all, "pages", json_object_new_uint64(job->stored));
+	json_object_object_add(all, "held", json_object_new_uint64(job->stored + job->staged + job->errors));
+	json_object_object_add(all, "stored", json_object_new_uint64(job->stored));
 	json_object_object_add(all, "staged", json_object_new_uint64(job->staged));
 	json_object_object_add(all, "errors", json_object_new_uint64(job->errors));
 	json_object_object_add(all, "short", json_object_new_uint64(job->short_pages));
@@ -190,7 +191,7 @@ static void print_table(const struct audit_job *job)
 	for (i = 0; i < job->n_donors; i++)
 		printf("%-32s %12llu %12llu %12llu\n", job->donors[i].name, (unsigned long long)job->donors[i].good,
 		       (unsigned long long)job->donors[i].bad, (unsigned long long)job->donors[i].unread);
-	printf("%s: pages=%llu staged=%llu errors=%llu short=%llu copies=%u of %u\n", job->device,
+	printf("%s: stored=%llu staged=%llu errors=%llu short=%llu copies=%u of %u\n", job->device,
 	       (unsigned long long)job->stored, (unsigned long long)job->staged, (unsigned long long)job->errors,
 	       (unsigned long long)job->short_pages, job->least, job->copies);
 }

@@ -245,14 +245,19 @@ static int bind_socket(void)
 	return ret;
 }
 
-int local_init(void)
+int local_prepare(void)
 {
-	int ret;
-
 	if (mkdir(farswapd.run_dir, 0755) && errno != EEXIST) {
 		farswap_log("%s cannot be made: %s", farswapd.run_dir, strerror(errno));
 		return -1;
 	}
+	return 0;
+}
+
+int local_init(void)
+{
+	int ret;
+
 	ret = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s.sock", farswapd.run_dir, farswapd.self->name);
 	if (ret < 0 || (size_t)ret >= sizeof(address.sun_path)) {
 		farswap_log("%s: path is too long for a socket", farswapd.run_dir);

@@ -7,7 +7,8 @@
 #ifndef FARSWAP_LOCAL_H
 #define FARSWAP_LOCAL_H
 
-int local_init(void);	/* 0, or -1 after a line in the log */
+int local_prepare(void);	/* the run directory; 0, or -1 after a line in the log */
+int local_init(void);		/* the socket; likewise */
 void local_exit(void);
 
 #endif

@@ -174,12 +174,11 @@ static int start(void)
 		return -1;
 	}
 	harden();
-	if (local_init())
-		return -1;
 	ret = listen_init();
 	if (ret < 0) {
-		farswap_log("cannot listen on %s port %u: %s", farswap_addr_text(&farswapd.self->addr),
-			    farswapd.conf.port, strerror(-ret));
+		farswap_log("cannot listen on %s port %u: %s%s", farswap_addr_text(&farswapd.self->addr),
+			    farswapd.conf.port, strerror(-ret),
+			    ret == -EADDRINUSE ? ": does a farswapd of this node run already?" : "");
 		return -1;
 	}
 	rdma_init();
@@ -189,10 +188,16 @@ static int start(void)
 		return -1;
 	}
 	link_init();
+	ret = local_prepare();
+	if (ret)
+		return -1;
 	ret = device_init();
-	if (ret < 0)
+	if (ret < 0) {
 		farswap_log("no event source: %s", strerror(-ret));
-	return ret < 0 ? -1 : 0;
+		return -1;
+	}
+	/* last: whoever sees the socket may count on all the rest */
+	return local_init();
 }
 
 /* the device, if there is one, is left as it is: its I/O does not need this process */

@@ -371,11 +371,11 @@ static enum ibv_wc_status post_and_wait(struct lane *lane, enum ibv_wr_opcode op
 	return n < 0 ? IBV_WC_GENERAL_ERR : wc.status;
 }
 
-/* access RKEY ADDRESS: with a queue pair of our own, reach for somebody else's memory; both must be refused */
-static int cmd_access(char **argv)
+/* steal ADDRESS RKEY: with a queue pair of our own, reach for somebody else's memory; both must be refused */
+static int cmd_steal(char **argv)
 {
-	uint32_t rkey = (uint32_t)strtoul(argv[0], NULL, 0);
-	uint64_t address = strtoull(argv[1], NULL, 0), session;
+	uint64_t address = strtoull(argv[0], NULL, 0), session;
+	uint32_t rkey = (uint32_t)strtoul(argv[1], NULL, 0);
 	static const enum ibv_wr_opcode opcodes[] = { IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE };
 	struct farswap_connect connect;
 	static struct lane lanes[2];
@@ -384,7 +384,7 @@ static int cmd_access(char **argv)
 
 	if (open_session(&client, &session))
 		return 1;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 2; i++) {	/* a queue pair each: the first error ends it */
 		enum ibv_wc_status status;
 
 		if (get_token(&client, session, &connect))
@@ -393,11 +393,51 @@ static int cmd_access(char **argv)
 			return fail("queue pair", strerror(errno));
 		status = post_and_wait(&lanes[i], opcodes[i], rkey, address);
 		refused += status == IBV_WC_REM_ACCESS_ERR;
-		printf("%s: %s\n", i ? "write" : "read", ibv_wc_status_str(status));
+		printf("%s: %s\n", i ? "WRITE" : "READ", ibv_wc_status_str(status));
 		rdma_disconnect(lanes[i].id);
 	}
 	client_close(&client);
 	return refused == 2 ? 0 : 1;
+}
+
+/* borrow: a slab is granted, keeps what is written to it, and is out of reach after CLOSE */
+static int cmd_borrow(char **argv)
+{
+	struct farswap_connect connect;
+	static struct lane lane;
+	union farswap_msg msg, granted, answer;
+	struct client client;
+	enum ibv_wc_status status;
+	uint64_t session, at;
+
+	(void)argv;
+	if (open_session(&client, &session) || get_token(&client, session, &connect))
+		return 1;
+	farswap_msg_make(&msg, FARSWAP_MSG_GRANT, 4);
+	msg.grant.session = htole64(session);
+	if (client_ask(&client, &msg, &granted))
+		return fail("grant", client.why);
+	if (le16toh(granted.head.type) != FARSWAP_MSG_GRANTED)
+		return fail("grant", farswap_reject_text(le16toh(granted.reject.code)));
+	if (connect_lane(&lane, &connect))
+		return fail("queue pair", strerror(errno));
+	at = le64toh(granted.grant.address) + le64toh(granted.grant.bytes) - 64;
+	memset(lane.buf, 0x5a, 64);
+	status = post_and_wait(&lane, IBV_WR_RDMA_WRITE, le32toh(granted.grant.rkey), at);
+	if (status)
+		return fail("WRITE", ibv_wc_status_str(status));
+	memset(lane.buf, 0, 64);
+	status = post_and_wait(&lane, IBV_WR_RDMA_READ, le32toh(granted.grant.rkey), at);
+	if (status || lane.buf[0] != 0x5a || lane.buf[63] != 0x5a)
+		return fail("READ", status ? ibv_wc_status_str(status) : "other bytes than written");
+	farswap_msg_make(&msg, FARSWAP_MSG_CLOSE, 5);
+	msg.session.session = htole64(session);
+	if (client_ask(&client, &msg, &answer) || le16toh(answer.head.type) != FARSWAP_MSG_CLOSED)
+		return fail("close", client.why);
+	status = post_and_wait(&lane, IBV_WR_RDMA_WRITE, le32toh(granted.grant.rkey), at);
+	printf("after CLOSE: %s\n", ibv_wc_status_str(status));
+	client_close(&client);
+	return status ? 0 : 1;
 }
 
 /* tokens: a good one opens a queue pair once; used again, made up, or with other private data it does not */
@@ -440,31 +480,49 @@ static const struct {
 } commands[] = {
 	{ "raw", 3, cmd_raw },		{ "inside", 3, cmd_inside },	{ "hello", 1, cmd_hello },
 	{ "wrong-key", 0, cmd_wrong_key }, { "other-name", 1, cmd_other_name }, { "mangled", 0, cmd_mangled },
-	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "access", 2, cmd_access },
-	{ "tokens", 0, cmd_tokens },
+	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "steal", 2, cmd_steal },
+	{ "borrow", 0, cmd_borrow },	{ "tokens", 0, cmd_tokens },
 };
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: fakepeer [--config FILE] [--node NAME] COMMAND PEER [ARGUMENT...]\n"
+		"  raw|inside PEER FROM TO STEP    garbage of these lengths, outside or inside of TLS\n"
+		"  mangled PEER                    one wrong field each\n"
+		"  hello PEER VERSION              greet; what came back\n"
+		"  serve PEER VERSION              be a donor of that version, until killed (PEER: any node)\n"
+		"  wrong-key PEER | other-name PEER NAME | crowd PEER N\n"
+		"  tokens PEER | borrow PEER | steal PEER ADDRESS RKEY        over RDMA\n");
+	return 2;
+}
 
 int main(int argc, char **argv)
 {
+	const char *config = FARSWAP_CONF_PATH, *node = NULL;
 	char err[8192];
 	size_t i;
 
 	farswap_log_start("fakepeer", NULL);
-	if (argc < 5) {
-		fprintf(stderr, "usage: fakepeer CONF SELF PEER raw|inside FROM TO STEP | hello VERSION | wrong-key | "
-			"other-name NAME | mangled | crowd N | serve VERSION | access RKEY ADDRESS | tokens\n");
-		return 2;
+	for (argv++; argc > 2 && !strncmp(argv[0], "--", 2); argc -= 2, argv += 2) {
+		if (!strcmp(argv[0], "--config"))
+			config = argv[1];
+		else if (!strcmp(argv[0], "--node"))
+			node = argv[1];
+		else
+			return usage();
 	}
-	if (farswap_conf_load(argv[1], &conf, err, sizeof(err)) ||
+	if (argc < 3)
+		return usage();
+	if (farswap_conf_load(config, &conf, err, sizeof(err)) ||
+	    farswap_conf_find_self(&conf, node, err, sizeof(err)) ||
 	    farswap_key_load(conf.key_path, key, err, sizeof(err)))
 		return fail("config", err);
-	self = farswap_conf_node(&conf, argv[2]);
-	peer = farswap_conf_node(&conf, argv[3]);
-	if (!self || !peer || farswap_tls_init(key, any_node) < 0)
+	self = conf.self;
+	peer = farswap_conf_node(&conf, argv[1]);
+	if (!peer || farswap_tls_init(key, any_node) < 0)
 		return fail("config", "no such node, or no TLS");
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (!strcmp(argv[4], commands[i].name) && argc == 5 + commands[i].args)
-			return commands[i].run(argv + 5);
-	fprintf(stderr, "fakepeer: unknown command %s\n", argv[4]);
-	return 2;
+		if (!strcmp(argv[0], commands[i].name) && argc == 3 + commands[i].args)
+			return commands[i].run(argv + 2);
+	return usage();
 }
