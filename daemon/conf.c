@@ -175,7 +175,7 @@ static int take_slab(struct parser *p, const char *value)
 	if (!take_bytes(p, "slab", value, FARSWAP_SLAB_BYTES_MIN, FARSWAP_SLAB_BYTES_MAX, slab))
 		return 0;
 	if (*slab & (*slab - 1))
-		return fail(p, p->line, "slab=%s is not a power of two between 1M and 1G", value);
+		return fail(p, p->line, "slab=%s is not a power of two", value);
 	return 1;
 }
 
