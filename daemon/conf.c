@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "farswap_wire.h"
+#include "msg.h"
 
 /*
  * inih calls back for keys only and without line numbers, so the reader below counts lines, and handles the

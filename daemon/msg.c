@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "msg.h"
 
+#include <ctype.h>
 #include <endian.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "util.h"
 
 static const struct {
 	const char *name;
@@ -25,6 +25,32 @@ static const struct {
 	[FARSWAP_MSG_CLOSED]	= { "CLOSED",	sizeof(struct farswap_msg_session) },
 	[FARSWAP_MSG_REJECT]	= { "REJECT",	sizeof(struct farswap_msg_reject) },
 };
+
+bool farswap_name_ok(const char *name)
+{
+	size_t i;
+
+	for (i = 0; name[i]; i++)
+		if (!isalnum((unsigned char)name[i]) && !strchr(".-_", name[i]))
+			return false;
+	return i > 0 && i < FARSWAP_NAME_BYTES;
+}
+
+void farswap_name_copy(char *to, const char *from)
+{
+	memset(to, 0, FARSWAP_NAME_BYTES);
+	memcpy(to, from, strnlen(from, FARSWAP_NAME_BYTES - 1));
+}
+
+bool farswap_all_zero(const void *data, size_t bytes)
+{
+	const uint8_t *p = data;
+	uint8_t seen = 0;
+
+	while (bytes--)
+		seen |= *p++;
+	return !seen;
+}
 
 size_t farswap_msg_bytes(unsigned int type)
 {

@@ -3,6 +3,7 @@
 #ifndef FARSWAP_MSG_H
 #define FARSWAP_MSG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,5 +52,12 @@ void farswap_msg_make(union farswap_msg *msg, enum farswap_msg_type type, uint32
 /* is a the answer's type that a request of type r asks for? (REJECT answers all) */
 int farswap_msg_answers(unsigned int request, unsigned int answer);
 size_t farswap_msg_bytes(unsigned int type);
+
+/* node names: letters, digits, '.', '-', '_'; 1 to 31 of them */
+bool farswap_name_ok(const char *name);
+/* zero-padded copy into a message's name field; longer names are cut */
+void farswap_name_copy(char *to, const char *from);
+/* true when all bytes are zero */
+bool farswap_all_zero(const void *data, size_t bytes);
 
 #endif

@@ -9,6 +9,7 @@
 #include "donor.h"
 #include "farswapd.h"
 #include "log.h"
+#include "msg.h"
 #include "rdma.h"
 #include "unique.h"
 #include "util.h"

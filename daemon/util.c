@@ -120,22 +120,6 @@ int farswap_parse_bytes(const char *text, uint64_t *bytes)
 	return 0;
 }
 
-bool farswap_name_ok(const char *name)
-{
-	size_t i;
-
-	for (i = 0; name[i]; i++)
-		if (!isalnum((unsigned char)name[i]) && !strchr(".-_", name[i]))
-			return false;
-	return i > 0 && i < FARSWAP_NAME_BYTES;
-}
-
-void farswap_name_copy(char *to, const char *from)
-{
-	memset(to, 0, FARSWAP_NAME_BYTES);
-	memcpy(to, from, strnlen(from, FARSWAP_NAME_BYTES - 1));
-}
-
 bool farswap_device_name_ok(const char *name)
 {
 	size_t i;
@@ -146,16 +130,6 @@ bool farswap_device_name_ok(const char *name)
 		if (!isalnum((unsigned char)name[i]))
 			return false;
 	return i < FARSWAP_NAME_BYTES;
-}
-
-bool farswap_all_zero(const void *data, size_t bytes)
-{
-	const uint8_t *p = data;
-	uint8_t seen = 0;
-
-	while (bytes--)
-		seen |= *p++;
-	return !seen;
 }
 
 bool farswap_equal_secret(const void *a, const void *b, size_t bytes)

@@ -32,14 +32,8 @@ uint64_t farswap_now_ns(void);		/* CLOCK_MONOTONIC */
 /* bytes, with an optional suffix K, M, G or T (powers of 1024). Returns 0 or -EINVAL. */
 int farswap_parse_bytes(const char *text, uint64_t *bytes);
 int farswap_parse_u64(const char *text, uint64_t max, uint64_t *out);
-/* node names: letters, digits, '.', '-', '_'; 1 to 31 of them */
-bool farswap_name_ok(const char *name);
-/* zero-padded copy into a message's name field; longer names are cut */
-void farswap_name_copy(char *to, const char *from);
 /* device names: a letter, then letters and digits; at most 31 */
 bool farswap_device_name_ok(const char *name);
-/* true when all bytes are zero */
-bool farswap_all_zero(const void *data, size_t bytes);
 /* equal? takes the same time wherever the first difference is */
 bool farswap_equal_secret(const void *a, const void *b, size_t bytes);
 int farswap_boot_id(uint8_t boot_id[16]);

@@ -1,0 +1,331 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The gate of the control channel: what is right passes, and every single thing that can be wrong does not. */
+#include <endian.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "msg.h"
+
+/* a right message of each type */
+static void make_right(union farswap_msg *m, unsigned int type)
+{
+	farswap_msg_make(m, type, 7);
+	switch (type) {
+	case FARSWAP_MSG_HELLO:
+	case FARSWAP_MSG_WELCOME:
+		m->hello.version = htole16(FARSWAP_WIRE_VERSION);
+		m->hello.page_bytes = htole32(FARSWAP_FRAME_BYTES);
+		m->hello.slab_bytes = htole64(64 << 20);
+		m->hello.incarnation = htole64(1);
+		farswap_name_copy(m->hello.name, "node-1.example_a");
+		break;
+	case FARSWAP_MSG_OPENED:
+		m->session.rdma_port = htole16(7474);
+		m->session.session = htole64(5);
+		break;
+	case FARSWAP_MSG_CLOSE:
+	case FARSWAP_MSG_CLOSED:
+		m->session.session = htole64(5);
+		break;
+	case FARSWAP_MSG_TOKEN:
+	case FARSWAP_MSG_TOKEN_OK:
+		m->token.session = htole64(5);
+		break;
+	case FARSWAP_MSG_GRANTED:
+		m->grant.slab = htole64(9);
+		m->grant.incarnation = htole64(10);
+		m->grant.address = htole64(0x7f0000000000);
+		m->grant.bytes = htole64(64 << 20);
+		/* fall through */
+	case FARSWAP_MSG_GRANT:
+		m->grant.session = htole64(5);
+		break;
+	case FARSWAP_MSG_REJECT:
+		m->reject.type = htole16(FARSWAP_MSG_GRANT);
+		m->reject.code = htole16(FARSWAP_REJECT_NO_ROOM);
+		break;
+	default:
+		break;
+	}
+}
+
+static int check(const union farswap_msg *m)
+{
+	return farswap_msg_check(m, le32toh(m->head.bytes));
+}
+
+static void right_ones_pass(void **state)
+{
+	union farswap_msg m;
+	unsigned int type;
+	size_t bytes;
+
+	(void)state;
+	for (type = 1; type < FARSWAP_MSG_TYPES; type++) {
+		make_right(&m, type);
+		assert_int_equal(check(&m), FARSWAP_MSG_GOOD);
+		assert_int_equal(farswap_msg_check_head(&m, &bytes), FARSWAP_MSG_GOOD);
+		assert_int_equal(bytes, farswap_msg_bytes(type));
+		assert_true(bytes <= FARSWAP_MSG_BYTES_MAX);
+	}
+}
+
+/* the exact length and nothing else, in the head as in what came; the buffer is as long as it says, for ASan to watch */
+static void every_other_length_fails(void **state)
+{
+	union farswap_msg m;
+	unsigned int type;
+	size_t n;
+
+	(void)state;
+	for (type = 1; type < FARSWAP_MSG_TYPES; type++) {
+		for (n = 0; n < 300; n++) {
+			char *exact = calloc(1, n ? n : 1);
+
+			make_right(&m, type);
+			memcpy(exact, &m, n < sizeof(m) ? n : sizeof(m));
+			if (n != farswap_msg_bytes(type))
+				assert_int_not_equal(farswap_msg_check(exact, n), FARSWAP_MSG_GOOD);
+			free(exact);
+			m.head.bytes = htole32((uint32_t)n);
+			if (n != farswap_msg_bytes(type))
+				assert_int_equal(farswap_msg_check(&m, farswap_msg_bytes(type)), FARSWAP_MSG_BAD_LENGTH);
+		}
+	}
+}
+
+static void head_is_checked(void **state)
+{
+	union farswap_msg m;
+	unsigned int bit, type;
+
+	(void)state;
+	for (bit = 0; bit < 32; bit++) {
+		make_right(&m, FARSWAP_MSG_PING);
+		m.head.magic ^= htole32(1u << bit);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_MAGIC);
+	}
+	for (bit = 0; bit < 16; bit++) {
+		make_right(&m, FARSWAP_MSG_PING);
+		m.head.reserved = htole16(1u << bit);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RESERVED);
+	}
+	for (type = FARSWAP_MSG_TYPES; type <= 0xffff; type++) {
+		make_right(&m, FARSWAP_MSG_PING);
+		m.head.type = htole16(type);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_TYPE);
+	}
+	make_right(&m, FARSWAP_MSG_PING);
+	m.head.type = 0;
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_TYPE);
+}
+
+/* type, and an offset whose byte must stay zero */
+static void unused_fields_are_zero(void **state)
+{
+	static const struct { unsigned int type; size_t from, to; } unused[] = {
+		{ FARSWAP_MSG_HELLO, offsetof(struct farswap_msg_hello, reserved), 20 },
+		{ FARSWAP_MSG_HELLO, offsetof(struct farswap_msg_hello, room), 32 },
+		{ FARSWAP_MSG_WELCOME, offsetof(struct farswap_msg_hello, reserved), 20 },
+		{ FARSWAP_MSG_OPEN, offsetof(struct farswap_msg_session, rdma_port), 32 },
+		{ FARSWAP_MSG_OPENED, offsetof(struct farswap_msg_session, reserved), 32 },
+		{ FARSWAP_MSG_CLOSE, offsetof(struct farswap_msg_session, rdma_port), 32 },
+		{ FARSWAP_MSG_CLOSED, offsetof(struct farswap_msg_session, rdma_port), 32 },
+		{ FARSWAP_MSG_TOKEN, offsetof(struct farswap_msg_token, token), 40 },
+		{ FARSWAP_MSG_GRANT, offsetof(struct farswap_msg_grant, rkey), 72 },
+		{ FARSWAP_MSG_PING, offsetof(struct farswap_msg_ping, room), 24 },
+		{ FARSWAP_MSG_REJECT, offsetof(struct farswap_msg_reject, reserved), 24 },
+	};
+	union farswap_msg m;
+	size_t i, at;
+
+	(void)state;
+	for (i = 0; i < sizeof(unused) / sizeof(unused[0]); i++) {
+		for (at = unused[i].from; at < unused[i].to; at++) {
+			make_right(&m, unused[i].type);
+			((uint8_t *)&m)[at] = 0x10;
+			assert_int_equal(check(&m), FARSWAP_MSG_BAD_RESERVED);
+		}
+	}
+}
+
+static void features_and_versions(void **state)
+{
+	union farswap_msg m;
+	unsigned int i;
+
+	(void)state;
+	for (i = 0; i < 32; i++) {
+		make_right(&m, FARSWAP_MSG_HELLO);
+		m.hello.features = htole32(1u << i);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_FEATURES);
+	}
+	for (i = 0; i <= 0xffff; i++) {
+		make_right(&m, i & 1 ? FARSWAP_MSG_HELLO : FARSWAP_MSG_WELCOME);
+		m.hello.version = htole16(i);
+		/* whatever else another version means by its fields */
+		if (i != FARSWAP_WIRE_VERSION)
+			memset(&m.hello.features, 0xff, 16);
+		assert_int_equal(check(&m), i == FARSWAP_WIRE_VERSION ? FARSWAP_MSG_GOOD : FARSWAP_MSG_OTHER_VERSION);
+	}
+}
+
+static void names(void **state)
+{
+	static const char * const bad[] = { "", "a b", "a/b", "a\n", "\xff" };
+	union farswap_msg m;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		make_right(&m, FARSWAP_MSG_HELLO);
+		farswap_name_copy(m.hello.name, bad[i]);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_NAME);
+	}
+	make_right(&m, FARSWAP_MSG_HELLO);
+	memset(m.hello.name, 'a', sizeof(m.hello.name));
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_NAME);	/* no end */
+	m.hello.name[31] = 0;
+	assert_int_equal(check(&m), FARSWAP_MSG_GOOD);
+	m.hello.name[10] = 0;
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_NAME);	/* something after its end */
+}
+
+static void ranges(void **state)
+{
+	static const uint64_t sizes[] = { 0, 1, 4096, FARSWAP_SLAB_BYTES_MIN / 2, FARSWAP_SLAB_BYTES_MIN + 4096,
+		3 * (uint64_t)FARSWAP_SLAB_BYTES_MIN, 2 * (uint64_t)FARSWAP_SLAB_BYTES_MAX, 1ull << 63, UINT64_MAX };
+	union farswap_msg m;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		make_right(&m, FARSWAP_MSG_HELLO);
+		m.hello.slab_bytes = htole64(sizes[i]);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+		make_right(&m, FARSWAP_MSG_GRANTED);
+		m.grant.bytes = htole64(sizes[i]);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+	}
+	make_right(&m, FARSWAP_MSG_GRANTED);
+	m.grant.address = htole64(UINT64_MAX - 4096);	/* would wrap around */
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+	for (i = 0; i < 6; i++) {
+		make_right(&m, i < 2 ? FARSWAP_MSG_CLOSE : i < 4 ? FARSWAP_MSG_GRANT : FARSWAP_MSG_TOKEN);
+		m.session.session = 0;
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+	}
+	for (i = 0; i <= 0xffff; i++) {
+		make_right(&m, FARSWAP_MSG_REJECT);
+		m.reject.code = htole16(i);
+		assert_int_equal(check(&m), i && i < FARSWAP_REJECTS ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE);
+	}
+}
+
+/* all bytes at random, then a right head before them: never a crash, and nothing odd is called good */
+static void random_bytes(void **state)
+{
+	union farswap_msg m;
+	uint64_t seed = 42;
+	unsigned int n, good = 0;
+	size_t i;
+
+	(void)state;
+	for (n = 0; n < 200000; n++) {
+		unsigned int type = 1 + n % (FARSWAP_MSG_TYPES - 1);
+
+		for (i = 0; i < sizeof(m); i++) {
+			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+			((uint8_t *)&m)[i] = (uint8_t)(seed >> 56);
+		}
+		if (n & 1) {
+			union farswap_msg right;
+
+			farswap_msg_make(&right, type, n);
+			m.head = right.head;
+			i = farswap_msg_bytes(type);
+		} else {
+			i = n / 2 % (sizeof(m) + 8);
+			if (i > sizeof(m))
+				i = sizeof(m);
+		}
+		if (farswap_msg_check(&m, i) == FARSWAP_MSG_GOOD) {
+			/* these have no field that random bytes could break but session and padding */
+			assert_true(type == FARSWAP_MSG_TOKEN_OK || type == FARSWAP_MSG_PONG);
+			good++;
+		}
+	}
+	assert_true(good > 0);
+}
+
+static void connect_data(void **state)
+{
+	struct farswap_connect c = {
+		.magic = htole32(FARSWAP_WIRE_MAGIC), .version = htole16(FARSWAP_WIRE_VERSION), .session = htole64(3),
+	};
+	uint8_t padded[56] = { 0 };
+	size_t n;
+
+	(void)state;
+	memcpy(padded, &c, sizeof(c));
+	for (n = 0; n <= sizeof(padded); n++)
+		assert_int_equal(farswap_connect_check(padded, n),
+				 n < sizeof(c) ? FARSWAP_MSG_BAD_LENGTH : FARSWAP_MSG_GOOD);
+	assert_int_equal(farswap_connect_check(NULL, 56), FARSWAP_MSG_BAD_LENGTH);
+	padded[0] ^= 1;
+	assert_int_equal(farswap_connect_check(padded, 56), FARSWAP_MSG_BAD_MAGIC);
+	padded[0] ^= 1;
+	padded[5] = 1;
+	assert_int_equal(farswap_connect_check(padded, 56), FARSWAP_MSG_OTHER_VERSION);
+	padded[5] = 0;
+	memset(padded + 8, 0, 8);
+	assert_int_equal(farswap_connect_check(padded, 56), FARSWAP_MSG_BAD_RANGE);
+}
+
+static void every_reject_has_words(void **state)
+{
+	char said[200];
+	unsigned int code, other;
+
+	(void)state;
+	for (code = 1; code < FARSWAP_REJECTS; code++) {
+		assert_non_null(farswap_reject_text(code));
+		assert_non_null(farswap_reject_say(code, 5, said, sizeof(said)));
+		assert_true(strlen(said) > 10);
+		for (other = 1; other < code; other++)
+			assert_string_not_equal(farswap_reject_text(code), farswap_reject_text(other));
+	}
+	assert_non_null(farswap_reject_text(0));
+	assert_non_null(farswap_reject_text(0xffff));
+}
+
+static void answers(void **state)
+{
+	unsigned int request, answer;
+
+	(void)state;
+	for (request = 1; request < FARSWAP_MSG_REJECT; request += 2)
+		for (answer = 1; answer < FARSWAP_MSG_TYPES; answer++)
+			assert_int_equal(!!farswap_msg_answers(request, answer),
+					 answer == request + 1 || answer == FARSWAP_MSG_REJECT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(right_ones_pass),	cmocka_unit_test(every_other_length_fails),
+		cmocka_unit_test(head_is_checked),	cmocka_unit_test(unused_fields_are_zero),
+		cmocka_unit_test(features_and_versions), cmocka_unit_test(names),
+		cmocka_unit_test(ranges),		cmocka_unit_test(random_bytes),
+		cmocka_unit_test(connect_data),		cmocka_unit_test(every_reject_has_words),
+		cmocka_unit_test(answers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
