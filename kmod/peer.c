@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/slab.h>
+#include <linux/sched/mm.h>
+#include "bind.h"
+#include "device.h"
+#include "rdma_int.h"
+#include "settings.h"
+#include "trace.h"
+
+/* ---- the one door for failures ---- */
+
+/*
+ * Posters look at the state under rcu_read_lock(), so nothing may be assumed about what is posted before a grace period
+ * ended: that, and all teardown, is the work's. A peer that is CONNECTING has a task that does the same when it is told.
+ */
+void fsw_peer_lost(struct fsw_rdma_peer *peer, int error, const char *why)
+{
+	u32 was = READ_ONCE(peer->core.state), now;
+	unsigned int i;
+
+	for (;;) {
+		if (was == FARSWAP_PEER_LOST)
+			return;
+		now = cmpxchg(&peer->core.state, was, FARSWAP_PEER_LOST);
+		if (now == was)
+			break;
+		was = now;	/* it just became LIVE, or LOST */
+	}
+	/* only the one who moved it gets here; readers take a reason that is not there yet for none */
+	WRITE_ONCE(peer->error, error);
+	WRITE_ONCE(peer->why, why);
+	trace_farswap_peer(peer->core.node, FARSWAP_PEER_LOST, why);
+	if (was == FARSWAP_PEER_LIVE)
+		queue_work(peer->rdma->wq, &peer->lost_work);
+	else
+		for (i = 0; i < peer->nr_conns; i++)
+			complete(&peer->conns[i].done);
+}
+
+static void peer_drain(struct fsw_rdma_peer *peer)
+{
+	unsigned int i;
+
+	synchronize_rcu();
+	for (i = 0; i < peer->nr_conns; i++)
+		fsw_conn_drain_begin(&peer->conns[i]);
+	for (i = 0; i < peer->nr_conns; i++)
+		fsw_conn_drain_end(&peer->conns[i]);
+}
+
+/*
+ * Take down what a LOST peer has, once nothing is posted any more. Until the queue pairs are destroyed the hardware may read
+ * staging and write bounce pages; after that no completion can come but those already in a queue, which are dispatched before
+ * what is left is ended here.
+ */
+static void peer_teardown(struct fsw_rdma_peer *peer)
+{
+	struct fsw_rdma *rdma = peer->rdma;
+	unsigned int i;
+
+	for (i = 0; i < peer->nr_conns; i++)
+		fsw_conn_close(&peer->conns[i]);
+	if (peer->write_cq)
+		ib_free_cq(peer->write_cq);
+	peer->write_cq = NULL;
+	for (i = 0; i < rdma->nr_lanes; i++)
+		fsw_lane_end(&rdma->lanes[i], peer);
+	fsw_write_end(peer);
+	if (peer->bound)
+		fsw_bind_put(rdma);
+	peer->bound = false;
+}
+
+/* Its last touch of the transport; fsw_rdma_stop() may return as soon as the lock is free. */
+static void peer_down(struct fsw_rdma_peer *peer, bool forget)
+{
+	struct fsw_rdma *rdma = peer->rdma;
+
+	spin_lock(&rdma->peers_lock);
+	if (forget)
+		list_del(&peer->link);
+	WRITE_ONCE(rdma->up, rdma->up - 1);
+	wake_up_all(&rdma->idle);
+	spin_unlock(&rdma->peers_lock);
+	if (forget)
+		kfree(peer);
+}
+
+static void lost_work(struct work_struct *work)
+{
+	struct fsw_rdma_peer *peer = container_of(work, struct fsw_rdma_peer, lost_work);
+	struct fsw_rdma *rdma = peer->rdma;
+	/* windows wait for this work: it must not wait for pages to be swapped out */
+	unsigned int noio = memalloc_noio_save();
+
+	peer_drain(peer);
+	peer_teardown(peer);
+	if (!READ_ONCE(rdma->stopping)) {
+		pr_warn("%s: peer %u (%s) lost: %s (%d)\n", rdma->name, peer->core.node, peer->name, peer->why,
+			peer->error);
+		rdma->changed(rdma->changed_ctx, peer->core.node, FARSWAP_PEER_LOST, peer->why);
+	}
+	memalloc_noio_restore(noio);
+	peer_down(peer, false);
+}
+
+/* Every second: a peer whose oldest chain is in flight for too long is lost, whatever its queue pair thinks. */
+void fsw_peers_watch(struct work_struct *work)
+{
+	struct fsw_rdma *rdma = container_of(to_delayed_work(work), struct fsw_rdma, watch_work);
+	u64 limit = (u64)fsw_settings.write_ms * NSEC_PER_MSEC, now = ktime_get_ns();
+	struct fsw_rdma_peer *peer;
+
+	spin_lock(&rdma->peers_lock);
+	list_for_each_entry(peer, &rdma->peers, link) {
+		u64 oldest = fsw_write_oldest(peer);
+
+		if (fsw_peer_live(&peer->core) && oldest && now > oldest + limit)
+			fsw_peer_lost(peer, -ETIMEDOUT, "a WRITE was not acknowledged in time");
+	}
+	spin_unlock(&rdma->peers_lock);
+	queue_delayed_work(rdma->wq, &rdma->watch_work, HZ);
+}
+
+/* ---- new ---- */
+
+static struct fsw_rdma_peer *peer_alloc(struct fsw_rdma *rdma, const struct fsw_peer_config *config)
+{
+	unsigned int i, nr = rdma->nr_lanes + 1;
+	struct fsw_rdma_peer *peer = kzalloc(struct_size(peer, conns, nr), GFP_KERNEL);
+
+	if (!peer)
+		return NULL;
+	peer->rdma = rdma;
+	peer->core.node = config->node;
+	peer->core.state = FARSWAP_PEER_CONNECTING;
+	atomic64_set(&peer->core.corrupt, 0);
+	memcpy(peer->name, config->name, sizeof(peer->name));
+	peer->session = config->session;
+	peer->incarnation = config->incarnation;
+	peer->address = config->address;
+	peer->source = config->source;
+	INIT_WORK(&peer->lost_work, lost_work);
+	spin_lock_init(&peer->chains_lock);
+	INIT_LIST_HEAD(&peer->chains);
+	peer->write_cqe.done = fsw_write_error;
+	peer->nr_conns = nr;
+	for (i = 0; i < nr; i++) {
+		peer->conns[i].peer = peer;
+		peer->conns[i].index = i;
+		init_completion(&peer->conns[i].done);
+		memcpy(peer->conns[i].token, config->tokens + i * FARSWAP_TOKEN_BYTES, FARSWAP_TOKEN_BYTES);
+	}
+	return peer;
+}
+
+static struct fsw_rdma_peer *find_locked(struct fsw_rdma *rdma, u32 node)
+{
+	struct fsw_rdma_peer *peer;
+
+	lockdep_assert_held(&rdma->peers_lock);
+	list_for_each_entry(peer, &rdma->peers, link)
+		if (peer->core.node == node)
+			return peer;
+	return NULL;
+}
+
+static unsigned int count_locked(struct fsw_rdma *rdma)
+{
+	struct fsw_rdma_peer *peer;
+	unsigned int nr = 0;
+
+	lockdep_assert_held(&rdma->peers_lock);
+	list_for_each_entry(peer, &rdma->peers, link)
+		nr += READ_ONCE(peer->core.state) != FARSWAP_PEER_LOST;
+	return nr;
+}
+
+static int insert_locked(struct fsw_rdma *rdma, struct fsw_rdma_peer *peer, const char **why)
+{
+	lockdep_assert_held(&rdma->peers_lock);
+	if (rdma->stopping) {
+		*why = "the device is going down";
+		return -ESHUTDOWN;
+	}
+	if (find_locked(rdma, peer->core.node)) {
+		*why = "the node's number is taken (a lost peer keeps its number)";
+		return -EEXIST;
+	}
+	if (count_locked(rdma) >= FSW_PEERS_MAX || rdma->up >= FSW_UP_MAX) {
+		*why = "the device has all the peers that it can have";
+		return -ENOSPC;
+	}
+	list_add_tail(&peer->link, &rdma->peers);
+	WRITE_ONCE(rdma->up, rdma->up + 1);
+	return 0;
+}
+
+struct fsw_rdma_peer *fsw_rdma_peer_new(struct fsw_rdma *rdma, const struct fsw_peer_config *config, const char **why)
+{
+	struct fsw_rdma_peer *peer = peer_alloc(rdma, config);
+	int ret;
+
+	if (!peer) {
+		*why = "out of memory: the peer";
+		return ERR_PTR(-ENOMEM);
+	}
+	spin_lock(&rdma->peers_lock);
+	ret = insert_locked(rdma, peer, why);
+	spin_unlock(&rdma->peers_lock);
+	if (!ret)
+		return peer;
+	kfree(peer);
+	return ERR_PTR(ret);
+}
+
+/* ---- connecting: each step for all queue pairs at once ---- */
+
+static int conns_open(struct fsw_rdma_peer *peer, const char **why)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < peer->nr_conns && !ret; i++)
+		ret = fsw_conn_open(&peer->conns[i], why);
+	return ret;
+}
+
+static int conns_step(struct fsw_rdma_peer *peer, enum fsw_step step, const char **why)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < peer->nr_conns && !ret; i++)
+		ret = fsw_conn_step(&peer->conns[i], step, why);
+	for (i = 0; i < peer->nr_conns && !ret; i++)
+		ret = fsw_conn_wait(&peer->conns[i], step, why);
+	return ret;
+}
+
+/* All queue pairs must leave by one RDMA device, the transport's. */
+static int peer_bind(struct fsw_rdma_peer *peer, const char **why)
+{
+	struct ib_device *device = peer->conns[0].id->device;
+	unsigned int i;
+	int ret;
+
+	for (i = 1; i < peer->nr_conns; i++) {
+		if (peer->conns[i].id->device != device) {
+			*why = "reached over more than one RDMA device";
+			return -EXDEV;
+		}
+	}
+	ret = fsw_bind_get(peer->rdma, device, why);
+	peer->bound = !ret;
+	return ret;
+}
+
+static int conns_qp(struct fsw_rdma_peer *peer, const char **why)
+{
+	struct ib_device *device = peer->rdma->device;
+	unsigned int i;
+	int ret = 0;
+
+	/* as deep as the send queue, and the drain: failed WRITEs complete one by one */
+	peer->write_cq = ib_alloc_cq(device, peer, fsw_settings.staging_pages + 1,
+				     peer->core.node % device->num_comp_vectors, IB_POLL_SOFTIRQ);
+	if (IS_ERR(peer->write_cq)) {
+		ret = PTR_ERR(peer->write_cq);
+		peer->write_cq = NULL;
+		*why = "no completion queue on the RDMA device";
+	}
+	for (i = 0; i < peer->nr_conns && !ret; i++)
+		ret = fsw_conn_qp(&peer->conns[i], why);
+	return ret;
+}
+
+static int peer_connect(struct fsw_rdma_peer *peer, const char **why)
+{
+	int ret = conns_open(peer, why);
+
+	ret = ret ?: conns_step(peer, FSW_STEP_ADDRESS, why);
+	ret = ret ?: conns_step(peer, FSW_STEP_ROUTE, why);
+	ret = ret ?: peer_bind(peer, why);
+	ret = ret ?: conns_qp(peer, why);
+	return ret ?: conns_step(peer, FSW_STEP_CONNECT, why);
+}
+
+int fsw_rdma_peer_connect(struct fsw_rdma_peer *peer, const char **why)
+{
+	u32 node = peer->core.node;
+	int ret = peer_connect(peer, why);
+
+	if (!ret && cmpxchg(&peer->core.state, FARSWAP_PEER_CONNECTING, FARSWAP_PEER_LIVE) ==
+	    FARSWAP_PEER_CONNECTING) {
+		/* from here on it may be lost, and the device go, at any time */
+		trace_farswap_peer(node, FARSWAP_PEER_LIVE, "connected");
+		return 0;
+	}
+	if (!ret) {
+		ret = READ_ONCE(peer->error) ?: -ENOTCONN;
+		*why = "the connection broke while the others were made";
+	}
+	fsw_peer_lost(peer, ret, *why);
+	peer_teardown(peer);	/* it was never LIVE: nothing is posted */
+	peer_down(peer, true);
+	return ret;
+}
+
+/* ---- looking at them ---- */
+
+struct fsw_peer *fsw_rdma_peer_find(struct fsw_rdma *rdma, u32 node)
+{
+	struct fsw_rdma_peer *peer;
+
+	spin_lock(&rdma->peers_lock);
+	peer = find_locked(rdma, node);
+	/* one that is still connecting may be freed again */
+	if (peer && READ_ONCE(peer->core.state) == FARSWAP_PEER_CONNECTING)
+		peer = NULL;
+	spin_unlock(&rdma->peers_lock);
+	return peer ? &peer->core : NULL;
+}
+
+static void info_fill(struct fsw_peer_info *info, struct fsw_rdma_peer *peer)
+{
+	*info = (struct fsw_peer_info){
+		.node = peer->core.node,
+		.state = READ_ONCE(peer->core.state),
+		.session = peer->session,
+		.incarnation = peer->incarnation,
+		.read_ns = READ_ONCE(peer->core.read_ns),
+		.corrupt = atomic64_read(&peer->core.corrupt),
+		.why = READ_ONCE(peer->why),
+	};
+	memcpy(info->name, peer->name, sizeof(info->name));
+}
+
+bool fsw_rdma_peer_info(struct fsw_rdma *rdma, unsigned int index, struct fsw_peer_info *info)
+{
+	struct fsw_rdma_peer *peer;
+	bool found = false;
+
+	spin_lock(&rdma->peers_lock);
+	list_for_each_entry(peer, &rdma->peers, link) {
+		if (index--)
+			continue;
+		info_fill(info, peer);
+		found = true;
+		break;
+	}
+	spin_unlock(&rdma->peers_lock);
+	return found;
+}
