@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A farswap device: core, transport and disk tied together. NEW (being set up, no disk) -> UP (the disk is there) -> DOWN (being
+ * taken down) -> gone.
+ *
+ * Order of locks: devices_lock (device.c) > fsw_device.lock > fsw_device.extent_lock > the transport's and the core's.
+ */
+#ifndef FSW_DEVICE_H
+#define FSW_DEVICE_H
+
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/netlink.h>
+#include <linux/rwsem.h>
+#include <linux/socket.h>
+#include "core.h"
+
+#define FSW_DEVICE_NAME	"farswap0"	/* the only one in this version */
+
+#define FSW_OPENERS_CLOSED	(-1)
+
+struct gendisk;
+struct fsw_rdma;
+
+struct fsw_device {
+	struct kref refs;
+	struct rw_semaphore lock;	/* state, disk, and with DOWN the life of core and rdma; to look: for reading */
+	struct mutex extent_lock;	/* one caller of fsw_extent_add() at a time */
+	unsigned int state;		/* enum farswap_dev_state; 0: gone */
+	atomic_t openers;		/* opens of the disk; FSW_OPENERS_CLOSED: no more */
+	struct fsw_params params;
+	struct fsw_core *core;
+	struct fsw_rdma *rdma;
+	struct gendisk *disk;		/* from UP on */
+	struct workqueue_struct *wq;
+	struct delayed_work want_work;	/* EV_WANT */
+	unsigned long wanted;		/* jiffies of the last EV_WANT; want_work's own */
+};
+
+/* All: process context, may sleep. extack, where there is one, gets a text with each error. */
+
+struct fsw_device_config {
+	const char *name;
+	u64 size, slab_bytes;
+	unsigned int copies, spares;
+};
+
+/* -EEXIST, -EINVAL, -ENOMEM; -EPERM while the module is being removed */
+int fsw_device_new(const struct fsw_device_config *config, struct netlink_ext_ack *extack);
+/* The one of that name (NULL: any), or NULL; give it back with fsw_device_put(). */
+struct fsw_device *fsw_device_get(const char *name);
+void fsw_device_put(struct fsw_device *dev);
+
+/* Show the disk. -EALREADY, -ENODEV (going), -errno */
+int fsw_device_start(struct fsw_device *dev, struct netlink_ext_ack *extack);
+/* Take it all down; waits for it. -EBUSY (the disk is open), -ENODEV (somebody else is at it) */
+int fsw_device_del(struct fsw_device *dev, struct netlink_ext_ack *extack);
+
+struct fsw_peer_config {
+	u32 node;
+	char name[FARSWAP_NAME_BYTES];
+	u64 session, incarnation;
+	struct sockaddr_storage address, source;	/* source.ss_family 0: any */
+	const u8 *tokens;				/* lanes + 1, FARSWAP_TOKEN_BYTES each */
+};
+
+/* Connects, up to some 16 s, without the device's lock; a kill signal ends it. -EEXIST, -EINTR, what the step failed with */
+int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *config, struct netlink_ext_ack *extack);
+
+struct fsw_member_config {
+	u32 node, rkey;
+	u64 slab, incarnation, remote;
+};
+
+/* As fsw_extent_add(); -ENOENT: no such peer, -ENOTCONN: it is lost */
+int fsw_device_extent_add(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *members,
+			  unsigned int nr, struct netlink_ext_ack *extack);
+
+/* Every device, when the module goes; none comes any more. */
+void fsw_devices_exit(void);
+
+/* ---- block.c ---- */
+struct gendisk *fsw_disk_new(struct fsw_device *dev);	/* shown on return, or ERR_PTR */
+void fsw_disk_del(struct gendisk *disk);
+
+/* ---- sysfs.c ---- */
+extern const struct attribute_group *fsw_disk_groups[];
+
+#endif
