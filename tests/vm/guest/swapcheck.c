@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * swapcheck MIB ROUNDS THREADS [SEED [DUMP]]: write MIB of anonymous memory and read it all back, in order and at random, ROUNDS times, by
- * THREADS threads at once; every word is compared. The last line says: swapcheck: pages=N checks=N wrong_bytes=N. Exits 1 if any
- * byte was wrong.
+ * swapcheck MIB ROUNDS THREADS [SEED [DUMP]]: write MIB of anonymous memory and read it all back, ROUNDS times, by THREADS threads at
+ * once, each in order in one round and at random in the next while its neighbour does the other; every word is compared.
+ * The last line says: swapcheck: pages=N checks=N wrong_bytes=N. Exits 1 if any byte was wrong.
  *
  * With DUMP, it then pages everything out, writes a line "SLOT PAGE ROUND SEED" to DUMP for each page that lies in swap, and
  * waits for a line on standard input (or its end) before it goes.
@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +23,11 @@ static size_t pages, rounds;
 static unsigned int threads;
 static char *memory;
 
-struct part {
+static struct part {
 	pthread_t thread;
 	size_t first, nr;
 	uint64_t checks, wrong;
-};
+} *parts;
 
 static void check(struct part *p, size_t page, size_t round)
 {
@@ -42,25 +43,27 @@ static void check(struct part *p, size_t page, size_t round)
 	p->wrong += wrong * 8;
 }
 
+/* i runs through 0..nr-1 once, in an order that no read-ahead guesses: the step is prime, and nr no multiple of it */
+static size_t shuffled(size_t i, size_t nr)
+{
+	return i * 611953 % nr;
+}
+
 static void *run(void *arg)
 {
 	struct part *p = arg;
-	uint64_t r = seed * 2654435761u + p->first + 88172645463325252ull;
+	unsigned int number = p - parts;
 	size_t round, i;
 
 	for (round = 1; round <= rounds; round++) {
+		bool random = (round + number) % 2;
+
 		for (i = 0; i < p->nr; i++)
 			pattern_fill((uint64_t *)(memory + (p->first + i) * PAGE_BYTES), seed, p->first + i, round);
 		for (i = 0; i < p->nr; i++)
-			check(p, p->first + i, round);
-		for (i = 0; i < p->nr; i++) {
-			r ^= r << 13;
-			r ^= r >> 7;
-			r ^= r << 17;
-			check(p, p->first + r % p->nr, round);
-		}
-		printf("swapcheck: pages %zu-%zu round %zu of %zu, %llu wrong bytes\n", p->first, p->first + p->nr - 1,
-		       round, rounds, (unsigned long long)p->wrong);
+			check(p, p->first + (random ? shuffled(i, p->nr) : i), round);
+		printf("swapcheck: pages %zu-%zu round %zu of %zu read %s, %llu wrong bytes\n", p->first, p->first + p->nr - 1,
+		       round, rounds, random ? "at random" : "in order", (unsigned long long)p->wrong);
 		fflush(stdout);
 	}
 	return NULL;
@@ -98,7 +101,6 @@ static size_t dump(const char *path)
 int main(int argc, char **argv)
 {
 	uint64_t checks = 0, wrong = 0;
-	struct part *parts;
 	unsigned int t;
 
 	if (argc < 4 || argc > 6) {
