@@ -198,6 +198,15 @@ static void add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 	json_object_array_add(job->peers, one);
 }
 
+/* the kernel's order is the newest first or any other */
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = json_object_get_uint64(json_object_object_get(*(struct json_object *const *)a, "number"));
+	uint64_t y = json_object_get_uint64(json_object_object_get(*(struct json_object *const *)b, "number"));
+
+	return x < y ? -1 : x > y;
+}
+
 static void on_peers(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	struct status_job *job = arg;
@@ -206,6 +215,7 @@ static void on_peers(int error, const char *why, const struct kernel_answer *ans
 	(void)why;
 	for (; answers; answers = answers->next)
 		add_peer(job, answers->nlh);
+	json_object_array_sort(job->peers, by_number);
 	kernel_call(device_msg(FARSWAP_CMD_EXTENT_GET, 1), on_extents, job);
 }
 
