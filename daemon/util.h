@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define FARSWAP_VERSION		"0.1.0"
+#define FARSWAP_VERSION		"0.1"
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 
 union farswap_addr {
