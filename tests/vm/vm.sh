@@ -54,13 +54,15 @@ kvm_boots() {
 vm_session() {
 	KERNEL=$1 NODES=$2 MEMORY=$3
 	VM_DIR=$(mktemp -d /tmp/farswap-vm.XXXXXX)
-	VM_NET=
+	VM_NET= VM_PARAMS=
 	export KERNEL NODES MEMORY VM_DIR VM_NET
 	VM_IMAGE=$("$top/scripts/guest-image") || return
 	VM_ACCEL=$(accel) || return
 	VM_PAYLOAD=$("$top/tests/vm/payload" "$KERNEL") || return
 	if [ "$KERNEL" = debug ]; then
 		VM_BOOT=(-kernel "$("$top/tests/vm/debug-kernel")/bzImage")
+		# interpreting ACPI's tables under KASAN can take longer than ACPI allows
+		VM_PARAMS="acpi=off"
 	else
 		VM_BOOT=(-kernel "$VM_IMAGE/$KERNEL/vmlinuz" -initrd "$VM_IMAGE/$KERNEL/initrd")
 	fi
@@ -105,11 +107,11 @@ vm_start() {
 	run+=(env "TMPDIR=$VM_DIR" qemu-system-x86_64)
 	# shellcheck disable=SC2086
 	set -- "${run[@]}" $VM_ACCEL -smp $cpus "${flags[@]}" "${VM_BOOT[@]}" "$@" -append \
-		"console=ttyS0 loglevel=5 printk.devkmsg=on log_buf_len=4M panic=-1 panic_on_warn=1
+		"console=ttyS0 loglevel=5 printk.time=1 printk.devkmsg=on log_buf_len=4M panic=-1 panic_on_warn=1
 		oops=panic hung_task_panic=1 root=/dev/vda rw init=/sbin/farswap-init net.ifnames=0
 		mitigations=off audit=0 apparmor=0 no_timer_check trace_clock=local
 		rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30
-		farswap.node=$node farswap.nodes=$NODES $more"
+		farswap.node=$node farswap.nodes=$NODES $VM_PARAMS $more"
 	if [ -n "$more" ]; then
 		"$@"
 	else

@@ -12,9 +12,9 @@ rxe_on() {
 net_one() {
 	local n
 	if [ ! -d /sys/class/net/dummy0 ]; then
-		modprobe dummy numdummies=0 && ip link add dummy0 type dummy &&
-			ip link set dummy0 mtu 4200 up || return
+		modprobe dummy numdummies=0 && ip link add dummy0 type dummy || return
 	fi
+	ip link set dummy0 mtu 4200 up
 	for n in $(seq "$1"); do
 		ip addr replace "10.77.0.$n/24" dev dummy0
 		ip addr replace "fd77::$n/64" dev dummy0 nodad
