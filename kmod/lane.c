@@ -59,15 +59,31 @@ static void lane_arm(struct fsw_lane *lane)
 	spin_unlock_irqrestore(&lane->poll_lock, flags);
 }
 
-/* The queue was armed and something came. Any context. */
+/*
+ * The queue was armed and something came. Soft-RoCE calls this with the queue's own lock held (6.12), so nothing may be
+ * polled or armed here: who sleeps for a READ is woken and does it himself; for those who have no task the lane's work does.
+ */
 static void lane_completed(struct ib_cq *cq, void *context)
 {
 	struct fsw_lane *lane = context;
+	unsigned long flags;
+	unsigned int i;
 
-	fsw_lane_poll(lane);
+	spin_lock_irqsave(&lane->lock, flags);
+	for (i = 0; i < FSW_LANE_READS; i++)
+		if (lane->reads[i].waiter)
+			wake_up_process(lane->reads[i].waiter);
+	spin_unlock_irqrestore(&lane->lock, flags);
 	/* whoever counts himself after this looked arms the queue himself */
 	if (atomic_read(&lane->sleepers))
-		lane_arm(lane);
+		queue_work(lane->rdma->poll_wq, &lane->poll_work);
+}
+
+static void poll_work(struct work_struct *work)
+{
+	struct fsw_lane *lane = container_of(work, struct fsw_lane, poll_work);
+
+	lane_arm(lane);
 }
 
 void fsw_lane_sleep(struct fsw_lane *lane)
@@ -296,23 +312,22 @@ static void waiter_set(struct fsw_read *const *reads, unsigned int nr, struct ta
 	}
 }
 
-/* The READs are of one lane, unless the task moved between them. */
+/* Arms, looks, sleeps; lane_completed() wakes it to do so again, read_end() when somebody else dispatched its READ. */
 static void wait_sleeping(struct fsw_read *const *reads, unsigned int nr, u64 until_ns)
 {
 	unsigned int i;
 
 	waiter_set(reads, nr, current);
-	for (i = 0; i < nr; i++)
-		fsw_lane_sleep(to_lane_read(reads[i])->lane);
 	for (;;) {
 		set_current_state(TASK_UNINTERRUPTIBLE);
+		/* the READs are of one lane, unless the task moved between them */
+		for (i = 0; i < nr; i++)
+			lane_arm(to_lane_read(reads[i])->lane);
 		if (any_ended(reads, nr) || !jiffies_until(until_ns))
 			break;
 		io_schedule_timeout(jiffies_until(until_ns));
 	}
 	__set_current_state(TASK_RUNNING);
-	for (i = 0; i < nr; i++)
-		fsw_lane_wake(to_lane_read(reads[i])->lane);
 	waiter_set(reads, nr, NULL);
 }
 
@@ -364,6 +379,7 @@ int fsw_lane_init(struct fsw_lane *lane, struct fsw_rdma *rdma, unsigned int ind
 	lane->index = index;
 	spin_lock_init(&lane->poll_lock);
 	atomic_set(&lane->sleepers, 0);
+	INIT_WORK(&lane->poll_work, poll_work);
 	spin_lock_init(&lane->lock);
 	INIT_LIST_HEAD(&lane->free);
 	init_waitqueue_head(&lane->room);
@@ -409,5 +425,6 @@ void fsw_lane_unbind(struct fsw_lane *lane)
 	spin_lock_irqsave(&lane->poll_lock, flags);
 	lane->cq = NULL;
 	spin_unlock_irqrestore(&lane->poll_lock, flags);
-	ib_destroy_cq(cq);
+	ib_destroy_cq(cq);	/* its handler does not run any more */
+	cancel_work_sync(&lane->poll_work);
 }

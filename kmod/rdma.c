@@ -75,9 +75,12 @@ struct fsw_rdma *fsw_rdma_new(const char *name, void (*changed)(void *ctx, u32 n
 	rdma->wq = alloc_workqueue("farswap_peers", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!rdma->wq)
 		goto free;
+	rdma->poll_wq = alloc_workqueue("farswap_lanes", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
+	if (!rdma->poll_wq)
+		goto free_wq;
 	ret = fsw_write_init(rdma);
 	if (ret)
-		goto free_wq;
+		goto free_poll_wq;
 	ret = lanes_init(rdma);
 	if (ret)
 		goto exit_write;
@@ -87,6 +90,8 @@ struct fsw_rdma *fsw_rdma_new(const char *name, void (*changed)(void *ctx, u32 n
 
 exit_write:
 	fsw_write_exit(rdma);
+free_poll_wq:
+	destroy_workqueue(rdma->poll_wq);
 free_wq:
 	destroy_workqueue(rdma->wq);
 free:
@@ -128,6 +133,7 @@ void fsw_rdma_free(struct fsw_rdma *rdma)
 	cancel_delayed_work_sync(&rdma->watch_work);
 	destroy_workqueue(rdma->wq);
 	fsw_bind_del(rdma);
+	destroy_workqueue(rdma->poll_wq);
 	list_for_each_entry_safe(peer, next, &rdma->peers, link)
 		kfree(peer);
 	lanes_exit(rdma, rdma->nr_lanes);

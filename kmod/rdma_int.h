@@ -7,7 +7,7 @@
  * drained, and then destroyed. All of that is done by one work per peer (peer.c).
  *
  * Order of locks: bind_lock (bind.c) > fsw_rdma.peers_lock > fsw_rdma_peer.chains_lock;
- * fsw_lane.poll_lock > fsw_lane.lock. None of the first line is held while one of the second is taken, nor the reverse.
+ * fsw_lane.poll_lock > the queue's own lock > fsw_lane.lock. None of the first line is held while one of the second is taken, nor the reverse.
  */
 #ifndef FSW_RDMA_INT_H
 #define FSW_RDMA_INT_H
@@ -42,7 +42,8 @@ struct fsw_lane {
 	unsigned int index;
 	spinlock_t poll_lock;		/* cq, and whoever polls it: completions of a lane are dispatched one by one; irq-safe */
 	struct ib_cq *cq;		/* NULL: not bound */
-	atomic_t sleepers;		/* who cannot poll: sleeping loads, orphans, drains. The handler re-arms while there are */
+	atomic_t sleepers;		/* who has no task to poll: orphans, drains, waiters for room. poll_work does while there are */
+	struct work_struct poll_work;	/* polls and re-arms; on fsw_rdma.poll_wq */
 	spinlock_t lock;		/* free, nr_free, and each read's waiter, orphan and end; irq-safe */
 	struct list_head free;
 	unsigned int nr_free;
@@ -101,7 +102,8 @@ struct fsw_rdma {
 	unsigned int up;		/* of these, not yet torn down */
 	bool stopping;
 	wait_queue_head_t idle;		/* bound or up fell */
-	struct workqueue_struct *wq;
+	struct workqueue_struct *wq;		/* what peers do when they are lost; they wait for drains */
+	struct workqueue_struct *poll_wq;	/* the lanes' poll_work: drains wait for it */
 	struct delayed_work watch_work;
 	struct fsw_post __percpu *posts;
 	unsigned int nr_lanes;
