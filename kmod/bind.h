@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Which RDMA device a transport is bound to: the one over which its first peer is reached. Bound means protection domain, the
- * lanes' completion queues and DMA addresses of all buffers. When the device goes (its driver is unloaded, the link deleted),
- * its peers are failed and all of that is given back before the removal goes on.
+ * Which RDMA device a transport is bound to: the one over which its first peer is reached. Bound means protection
+ * domain, the lanes' completion queues and DMA addresses of all buffers. When the device goes (its driver is
+ * unloaded, the link deleted), its peers are failed and all of that is given back before the removal goes on.
  */
 #ifndef FSW_BIND_H
 #define FSW_BIND_H
@@ -18,8 +18,9 @@ void fsw_bind_add(struct fsw_rdma *rdma);	/* make it known */
 void fsw_bind_del(struct fsw_rdma *rdma);	/* unbind and forget it; no peer is bound */
 
 /*
- * One more peer uses device. 0, or -errno with *why: -EXDEV (bound to another one), -ENODEV (it is going), -E2BIG (the staging pool
- * does not fit its queues), -ENOMEM, -EIO. Process context. fsw_bind_put: any context that may take a spinlock.
+ * One more peer uses device. 0, or -errno with *why: -EXDEV (bound to another one), -ENODEV (it is going), -E2BIG
+ * (the staging pool does not fit its queues), -ENOMEM, -EIO. Process context. fsw_bind_put: any context that may
+ * take a spinlock.
  */
 int fsw_bind_get(struct fsw_rdma *rdma, struct ib_device *device, const char **why);
 void fsw_bind_put(struct fsw_rdma *rdma);

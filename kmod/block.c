@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The block front end: /dev/farswap0, bio-based. Each page of a write is copied before its bio ends and the bio ends before
- * submit_bio returns, so pages need not be stable afterwards; reads end in line too. Nothing is allocated.
+ * The block front end: /dev/farswap0, bio-based. Each page of a write is copied before its bio ends and the bio ends
+ * before submit_bio returns, so pages need not be stable afterwards; reads end in line too. Nothing is allocated.
  */
 #include <linux/module.h>
 #include <linux/pagemap.h>

@@ -8,7 +8,7 @@
 #define RESOLVE_MS	3000
 #define CONNECT_MS	10000
 #define DRAIN_MS	5000
-#define READ_DEPTH	16	/* READs that one queue pair may have outstanding; the donor and the device may allow fewer */
+#define READ_DEPTH	16	/* READs outstanding on one queue pair; the donor and the device may allow fewer */
 #define RETRIES		7
 
 /* ---- rdma_cm's events: they end a step, or lose the peer; nothing is torn down here ---- */
@@ -250,9 +250,9 @@ static struct fsw_lane *conn_lane(struct fsw_conn *conn)
 }
 
 /*
- * To the error state, and one work request behind all others: when it is flushed all are. Not ib_drain_sq(), which knows only
- * queues made by ib_alloc_cq(): with a driver's own drain a lane's queue could be taken for one. If this fails the
- * queue pair is destroyed all the same, which ends all too.
+ * To the error state, and one work request behind all others: when it is flushed all are. Not ib_drain_sq(), which
+ * knows only queues made by ib_alloc_cq(): with a driver's own drain a lane's queue could be taken for one. If this
+ * fails the queue pair is destroyed all the same, which ends all too.
  */
 void fsw_conn_drain_begin(struct fsw_conn *conn)
 {

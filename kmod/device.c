@@ -56,7 +56,7 @@ static void want_work(struct work_struct *work)
 		fsw_netlink_want(FSW_DEVICE_NAME, want);
 }
 
-/* Any context. The core calls it as often as it likes; reading wanted without a lock only makes an event early or late. */
+/* Any context, any number of times. Reading wanted without a lock only makes an event early or late. */
 static void core_wants(void *ctx)
 {
 	struct fsw_device *dev = ctx;
@@ -296,8 +296,9 @@ static int close_locked(struct fsw_device *dev, struct netlink_ext_ack *extack)
 }
 
 /*
- * Who may still hold what: nobody has the disk open, and when it is gone no store, load or attribute runs; the core's own
- * workers end with fsw_core_stop(); chains and READs end with their peers; events come from both and end here.
+ * Who may still hold what: nobody has the disk open, and when it is gone no store, load or attribute runs; the
+ * core's own workers end with fsw_core_stop(); chains and READs end with their peers; events come from both and end
+ * here.
  */
 static void device_exit(struct fsw_device *dev)
 {
@@ -346,7 +347,7 @@ void fsw_devices_exit(void)
 	dev = fsw_device_get(NULL);
 	if (!dev)
 		return;
-	/* no disk is open, else the module would be held; -ENODEV: a DEV_DEL is at it and the family's exit waits for it */
+	/* no disk is open: it would hold the module. -ENODEV: a DEV_DEL is at it, the family's exit waits for that */
 	fsw_device_del(dev, NULL);
 	fsw_device_put(dev);
 }

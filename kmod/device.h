@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A farswap device: core, transport and disk tied together. NEW (being set up, no disk) -> UP (the disk is there) -> DOWN (being
- * taken down) -> gone.
+ * A farswap device: core, transport and disk tied together. NEW (being set up, no disk) -> UP (the disk is there) ->
+ * DOWN (being taken down) -> gone.
  *
  * Order of locks: devices_lock (device.c) > fsw_device.lock > fsw_device.extent_lock > the transport's and the core's.
  */
@@ -64,7 +64,7 @@ struct fsw_peer_config {
 	const u8 *tokens;				/* lanes + 1, FARSWAP_TOKEN_BYTES each */
 };
 
-/* Connects, up to some 16 s, without the device's lock; a kill signal ends it. -EEXIST, -EINTR, what the step failed with */
+/* Connects, up to some 16 s, without the device's lock; a kill signal ends it. -EEXIST, -EINTR, or the step's error */
 int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *config, struct netlink_ext_ack *extack);
 
 struct fsw_member_config {

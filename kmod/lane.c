@@ -61,7 +61,8 @@ static void lane_arm(struct fsw_lane *lane)
 
 /*
  * The queue was armed and something came. Soft-RoCE calls this with the queue's own lock held (6.12), so nothing may be
- * polled or armed here: who sleeps for a READ is woken and does it himself; for those who have no task the lane's work does.
+ * polled or armed here: who sleeps for a READ is woken and does it himself; for those who have no task the lane's
+ * work does.
  */
 static void lane_completed(struct ib_cq *cq, void *context)
 {
@@ -114,8 +115,9 @@ static void read_free(struct fsw_lane_read *r)
 }
 
 /*
- * Nothing can touch its bounce page any more. Once status is out its owner may give it back, and it may be another's: only an
- * orphan is still ours. The owner leaves fsw_lane_wait() through the same lock, so he is there to be woken.
+ * Nothing can touch its bounce page any more. Once status is out its owner may give it back, and it may be
+ * another's: only an orphan is still ours. The owner leaves fsw_lane_wait() through the same lock, so he is there to
+ * be woken.
  */
 static void read_end(struct fsw_lane_read *r, int status)
 {

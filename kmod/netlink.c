@@ -9,7 +9,7 @@
 
 #define NAME_POLICY	{ .type = NLA_NUL_STRING, .len = FARSWAP_NAME_BYTES - 1 }
 
-/* What may come with each command; anything else is refused. What must come, and what goes together, the gates check. */
+/* What may come with each command; anything else is refused. What must come, and together, the gates check. */
 static const struct nla_policy name_policy[] = {
 	[FARSWAP_A_NAME] = NAME_POLICY,
 };

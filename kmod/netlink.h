@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Generic netlink: the commands and events of include/farswap_nl.h. netlink.c changes things, netlink_get.c shows them. */
+/* Generic netlink: what include/farswap_nl.h defines. netlink.c changes things, netlink_get.c shows them. */
 #ifndef FSW_NETLINK_H
 #define FSW_NETLINK_H
 

@@ -96,7 +96,7 @@ int fsw_netlink_slots_start(struct netlink_callback *cb)
 	return ret;
 }
 
-/* What one call of a dump does with the device there: fills skb from cb->args on. 0 or -errno; -EMSGSIZE: full, go on later. */
+/* One call of a dump, with the device there: fills skb from cb->args on. 0 or -errno; -EMSGSIZE: full, go on later. */
 typedef int dump_fn(struct sk_buff *skb, struct netlink_callback *cb, struct fsw_device *dev);
 
 static int dump(struct sk_buff *skb, struct netlink_callback *cb, dump_fn *fill)

@@ -11,7 +11,8 @@
 
 /*
  * Posters look at the state under rcu_read_lock(), so nothing may be assumed about what is posted before a grace period
- * ended: that, and all teardown, is the work's. A peer that is CONNECTING has a task that does the same when it is told.
+ * ended: that, and all teardown, is the work's. A peer that is CONNECTING has a task that does the same when it is
+ * told.
  */
 void fsw_peer_lost(struct fsw_rdma_peer *peer, int error, const char *why)
 {
@@ -49,9 +50,9 @@ static void peer_drain(struct fsw_rdma_peer *peer)
 }
 
 /*
- * Take down what a LOST peer has, once nothing is posted any more. Until the queue pairs are destroyed the hardware may read
- * staging and write bounce pages; after that no completion can come but those already in a queue, which are dispatched before
- * what is left is ended here.
+ * Take down what a LOST peer has, once nothing is posted any more. Until the queue pairs are destroyed the hardware
+ * may read staging and write bounce pages; after that no completion can come but those already in a queue, which are
+ * dispatched before what is left is ended here.
  */
 static void peer_teardown(struct fsw_rdma_peer *peer)
 {

@@ -62,8 +62,8 @@ static struct fsw_rdma *rdma_alloc(const char *name)
 	return rdma;
 }
 
-struct fsw_rdma *fsw_rdma_new(const char *name, void (*changed)(void *ctx, u32 node, unsigned int state, const char *why),
-			      void *ctx)
+struct fsw_rdma *fsw_rdma_new(const char *name,
+			      void (*changed)(void *ctx, u32 node, unsigned int state, const char *why), void *ctx)
 {
 	struct fsw_rdma *rdma = rdma_alloc(name);
 	int ret = -ENOMEM;

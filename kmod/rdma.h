@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The transport: RC queue pairs to each peer, one for WRITEs and one per lane for READs. What device.c and netlink.c use of
- * it; its own files share rdma_int.h.
+ * The transport: RC queue pairs to each peer, one for WRITEs and one per lane for READs. What device.c and netlink.c
+ * use of it; its own files share rdma_int.h.
  */
 #ifndef FSW_RDMA_H
 #define FSW_RDMA_H
@@ -15,11 +15,11 @@ struct fsw_rdma_peer;
 extern const struct fsw_transport_ops fsw_rdma_ops;
 
 /*
- * changed: a peer is lost and drained, why is the reason. From a work, under memalloc_noio_save(). Not called for peers that
- * fsw_rdma_stop() takes down. ERR_PTR(-ENOMEM).
+ * changed: a peer is lost and drained, why is the reason. From a work, under memalloc_noio_save(). Not called for
+ * peers that fsw_rdma_stop() takes down. ERR_PTR(-ENOMEM).
  */
-struct fsw_rdma *fsw_rdma_new(const char *name, void (*changed)(void *ctx, u32 node, unsigned int state, const char *why),
-			      void *ctx);
+struct fsw_rdma *fsw_rdma_new(const char *name,
+			      void (*changed)(void *ctx, u32 node, unsigned int state, const char *why), void *ctx);
 void fsw_rdma_attach(struct fsw_rdma *rdma, struct fsw_core *core);	/* before the first peer: who counts */
 /* Every peer is failed, drained and destroyed, and no new one comes. The peers' memory stays until free. May sleep. */
 void fsw_rdma_stop(struct fsw_rdma *rdma);
@@ -28,8 +28,9 @@ void fsw_rdma_free(struct fsw_rdma *rdma);	/* after the core was freed */
 /* A peer in state CONNECTING, on the list. ERR_PTR with *why: -EEXIST, -ENOSPC, -ENOMEM, -ESHUTDOWN. */
 struct fsw_rdma_peer *fsw_rdma_peer_new(struct fsw_rdma *rdma, const struct fsw_peer_config *config, const char **why);
 /*
- * Connect it: 0 and it is LIVE, or -errno with *why (a constant text naming the step) and it is gone. May sleep, some 16 s at
- * most; a kill signal or fsw_rdma_stop() ends that early. config of fsw_rdma_peer_new() need not be there any more.
+ * Connect it: 0 and it is LIVE, or -errno with *why (a constant text naming the step) and it is gone. May sleep,
+ * some 16 s at most; a kill signal or fsw_rdma_stop() ends that early. config of fsw_rdma_peer_new() need not be
+ * there any more.
  */
 int fsw_rdma_peer_connect(struct fsw_rdma_peer *peer, const char **why);
 

@@ -2,12 +2,13 @@
 /*
  * What the transport's own files share.
  *
- * A peer's way: CONNECTING -> LIVE -> LOST, or CONNECTING -> LOST. Only a LIVE peer is posted to: a poster looks at the state
- * and posts inside one rcu_read_lock(), so after LOST and synchronize_rcu() nothing new is posted, the queue pairs can be
- * drained, and then destroyed. All of that is done by one work per peer (peer.c).
+ * A peer's way: CONNECTING -> LIVE -> LOST, or CONNECTING -> LOST. Only a LIVE peer is posted to: a poster looks at
+ * the state and posts inside one rcu_read_lock(), so after LOST and synchronize_rcu() nothing new is posted, the
+ * queue pairs can be drained, and then destroyed. All of that is done by one work per peer (peer.c).
  *
  * Order of locks: bind_lock (bind.c) > fsw_rdma.peers_lock > fsw_rdma_peer.chains_lock;
- * fsw_lane.poll_lock > the queue's own lock > fsw_lane.lock. None of the first line is held while one of the second is taken, nor the reverse.
+ * fsw_lane.poll_lock > the queue's own lock > fsw_lane.lock. None of the first line is held while one of the second
+ * is taken, nor the reverse.
  */
 #ifndef FSW_RDMA_INT_H
 #define FSW_RDMA_INT_H
@@ -40,9 +41,9 @@ struct fsw_lane_read {
 struct fsw_lane {
 	struct fsw_rdma *rdma;
 	unsigned int index;
-	spinlock_t poll_lock;		/* cq, and whoever polls it: completions of a lane are dispatched one by one; irq-safe */
+	spinlock_t poll_lock;		/* cq and its polling: completions of a lane are dispatched one by one; irq-safe */
 	struct ib_cq *cq;		/* NULL: not bound */
-	atomic_t sleepers;		/* who has no task to poll: orphans, drains, waiters for room. poll_work does while there are */
+	atomic_t sleepers;		/* who has no task to poll (orphans, drains, waiters for room): poll_work does */
 	struct work_struct poll_work;	/* polls and re-arms; on fsw_rdma.poll_wq */
 	spinlock_t lock;		/* free, nr_free, and each read's waiter, orphan and end; irq-safe */
 	struct list_head free;
@@ -137,7 +138,7 @@ int fsw_conn_open(struct fsw_conn *conn, const char **why);	/* its rdma_cm id */
 int fsw_conn_qp(struct fsw_conn *conn, const char **why);	/* its queue pair, once the device is bound */
 void fsw_conn_drain_begin(struct fsw_conn *conn);		/* nobody posts any more */
 void fsw_conn_drain_end(struct fsw_conn *conn);			/* waits a bounded time */
-void fsw_conn_close(struct fsw_conn *conn);			/* both gone: no work request can touch memory after it */
+void fsw_conn_close(struct fsw_conn *conn);			/* both gone: no work request touches memory after it */
 
 /* ---- lane.c ---- */
 int fsw_lane_init(struct fsw_lane *lane, struct fsw_rdma *rdma, unsigned int index);
@@ -145,7 +146,7 @@ void fsw_lane_exit(struct fsw_lane *lane);
 int fsw_lane_bind(struct fsw_lane *lane, struct ib_device *device);	/* 0 or -errno */
 void fsw_lane_unbind(struct fsw_lane *lane);
 void fsw_lane_poll(struct fsw_lane *lane);	/* dispatches all completions there are. Any context */
-void fsw_lane_sleep(struct fsw_lane *lane);	/* from now on completions are dispatched without a poller. Any context */
+void fsw_lane_sleep(struct fsw_lane *lane);	/* from now on completions need no poller. Any context */
 void fsw_lane_wake(struct fsw_lane *lane);	/* no longer */
 /* End the peer's READs that are still in flight: its queue pair is destroyed. */
 void fsw_lane_end(struct fsw_lane *lane, struct fsw_rdma_peer *peer);

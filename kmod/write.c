@@ -32,8 +32,8 @@ static struct fsw_chain *cqe_chain(struct ib_cqe *cqe)
 }
 
 /*
- * The last WRITE of a chain completed. A queue pair completes in order, so the ones before it have too, and those that failed
- * told so before this: then the peer is LOST and this one is flushed.
+ * The last WRITE of a chain completed. A queue pair completes in order, so the ones before it have too, and those
+ * that failed told so before this: then the peer is LOST and this one is flushed.
  */
 static void chain_completed(struct ib_cq *cq, struct ib_wc *wc)
 {
@@ -118,7 +118,7 @@ static struct ib_send_wr *chain_build(struct fsw_post *post, struct fsw_rdma_pee
 	return &post->wrs[0].wr;
 }
 
-/* With softirqs off: the scratch is this CPU's, and soft-RoCE's softirq runs here at the end and not in another task later. */
+/* With softirqs off: the scratch is this CPU's, and soft-RoCE's softirq runs here at the end, not elsewhere later. */
 static int chain_post(struct fsw_rdma_peer *peer, struct fsw_chain *chain, const struct fsw_buffer *buf,
 		      const struct fsw_piece *pieces, unsigned int nr)
 {
@@ -173,7 +173,7 @@ void fsw_write(void *transport, struct fsw_chain *chain, const struct fsw_buffer
 	}
 	chain_begin(peer, chain);
 	ret = chain_post(peer, chain, buf, pieces, nr);
-	/* from here on the chain may have ended and be another's; if it was not posted whole, the peer's work ends it */
+	/* the chain may have ended and be another's by now; if it was not posted whole, the peer's work ends it */
 	if (ret)
 		fsw_peer_lost(peer, ret, "a WRITE could not be posted");
 	else

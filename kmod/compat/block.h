@@ -44,8 +44,8 @@ static inline struct gendisk *fsw_bio_disk(struct bio *bio)
 #endif
 
 /*
- * A bio-based disk whose every transfer is whole aligned blocks of that many bytes, non-rotational, without discard. Process
- * context. ERR_PTR(-ENOMEM).
+ * A bio-based disk whose every transfer is whole aligned blocks of that many bytes, non-rotational, without discard.
+ * Process context. ERR_PTR(-ENOMEM).
  */
 #ifdef FSW_HAVE_DISK_LIMITS
 static inline struct gendisk *fsw_disk_alloc(unsigned int block)
