@@ -41,9 +41,9 @@ struct fsw_lane_read {
 struct fsw_lane {
 	struct fsw_rdma *rdma;
 	unsigned int index;
-	spinlock_t poll_lock;		/* cq and its polling: completions of a lane are dispatched one by one; irq-safe */
+	spinlock_t poll_lock;		/* cq and its polling: completions are dispatched one by one; irq-safe */
 	struct ib_cq *cq;		/* NULL: not bound */
-	atomic_t sleepers;		/* who has no task to poll (orphans, drains, waiters for room): poll_work does */
+	atomic_t sleepers;		/* orphans, drains, waiters for room: nobody polls for them but poll_work */
 	struct work_struct poll_work;	/* polls and re-arms; on fsw_rdma.poll_wq */
 	spinlock_t lock;		/* free, nr_free, and each read's waiter, orphan and end; irq-safe */
 	struct list_head free;
