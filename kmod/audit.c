@@ -5,29 +5,33 @@
  */
 #include "core_int.h"
 
-/* Read member m's copy. 0: verified. -EBADMSG: other bytes. Else it could not be read. */
-static int copy_check(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e)
+/* A READ of member m's copy, posted or failed at once; NULL: none is free until the deadline. */
+static struct fsw_read *copy_read(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e,
+				  u64 deadline)
 {
-	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC, frame = fsw_entry_index(e);
 	const struct fsw_member *member = &x->members[m];
+	u64 frame = fsw_entry_index(e);
 	struct fsw_read *read;
-	int ret;
 
-	if (!fsw_peer_live(member->peer))
-		return -ENOTCONN;
-	while (!(read = core->ops->read_get(core->transport, true))) {
+	/* not an urgent one: this task already holds those of the members before */
+	while (!(read = core->ops->read_get(core->transport, false))) {
 		if (ktime_get_ns() >= deadline)
-			return -ETIMEDOUT;
-		core->ops->read_room(core->transport, deadline);
+			return NULL;
+		core->ops->read_room(core->transport, min(deadline, ktime_get_ns() + 10 * NSEC_PER_MSEC));
 	}
 	read->pin = fsw_frame_pin(&core->extents, frame);
-	read->status = -ECANCELED;	/* until it is posted */
-	if (!fsw_entry_same(fsw_map_get(&core->map, slot), e)) {
-		core->ops->read_put(core->transport, read);
-		return -EAGAIN;	/* slot_info starts over */
-	}
-	core->ops->read_post(core->transport, read, member->peer, fsw_member_address(&core->extents, member, frame),
-			     member->rkey, fsw_entry_length(e));
+	read->status = -ECANCELED;	/* if the entry changed; then fsw_slot_info() starts over */
+	if (fsw_entry_same(fsw_map_get(&core->map, slot), e))
+		core->ops->read_post(core->transport, read, member->peer,
+				     fsw_member_address(&core->extents, member, frame), member->rkey, fsw_entry_length(e));
+	return read;
+}
+
+/* Wait for it. 0: verified. -EBADMSG: other bytes. Else it could not be read. */
+static int copy_check(struct fsw_core *core, struct fsw_read *read, struct fsw_entry e, u64 deadline)
+{
+	int ret;
+
 	while ((ret = smp_load_acquire(&read->status)) == FSW_READ_FLYING && ktime_get_ns() < deadline)
 		core->ops->read_wait(core->transport, &read, 1, deadline);
 	if (ret == FSW_READ_FLYING)
@@ -38,14 +42,20 @@ static int copy_check(struct fsw_core *core, u64 slot, const struct fsw_extent *
 	return ret;
 }
 
+/* All copies are read at once. */
 static void slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
 {
 	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
+	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
+	struct fsw_read *reads[FARSWAP_COPIES_MAX] = { NULL };
 	unsigned int m;
 
 	info->good = info->bad = info->unread = 0;
+	for (m = 0; m < x->nr; m++)
+		if (fsw_peer_live(x->members[m].peer))
+			reads[m] = copy_read(core, slot, x, m, e, deadline);
 	for (m = 0; m < x->nr; m++) {
-		int ret = copy_check(core, slot, x, m, e);
+		int ret = reads[m] ? copy_check(core, reads[m], e, deadline) : -ENOTCONN;
 
 		if (!ret)
 			info->good |= 1 << m;
