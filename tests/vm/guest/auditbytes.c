@@ -108,7 +108,7 @@ static unsigned int slot_check(json_object *line, const struct page *p, unsigned
 
 		if (mem < 0)
 			continue;
-		if (pread(mem, buf, sizeof(buf), number(m, "address") + frame * PAGE_BYTES) != sizeof(buf))
+		if (pread(mem, buf, sizeof(buf), number(m, "remote") + frame * PAGE_BYTES) != sizeof(buf))
 			fatal("a donor's memory cannot be read");
 		if (!pattern_wrong(buf, p->seed, p->page, p->round)) {
 			copies++;
@@ -130,7 +130,7 @@ static void flip(json_object *line)
 	for (i = 0; i < json_object_array_length(members); i++) {
 		json_object *m = json_object_array_get_idx(members, i);
 		int mem = donor_mem(text(m, "node"));
-		off_t at = number(m, "address") + number(line, "frame") * PAGE_BYTES + 1234;
+		off_t at = number(m, "remote") + number(line, "frame") * PAGE_BYTES + 1234;
 		uint8_t byte;
 
 		if (mem < 0)
