@@ -52,7 +52,7 @@ static int check(unsigned long keys)
 	for (i = 0; i < keys && fread(got, 1, sizeof(got), stdin) == sizeof(got); i++) {
 		values++;
 		wrong += memcmp(got, value(shuffled(i, keys)), VALUE_BYTES) != 0 || got[VALUE_BYTES] != '\n';
-		if (values % 4096 == 0) {
+		if (values % 1024 == 0) {
 			fprintf(stderr, "%lu of %lu values compared, %lu wrong\n", values, keys, wrong);
 			fflush(stderr);
 		}
