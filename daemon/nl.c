@@ -71,6 +71,17 @@ struct nl_msg *farswap_nl_new(int cmd, int dump)
 	return msg;
 }
 
+/* libnl tells each failure to ask as "not found": only a module that is not there may count as gone */
+static int no_family(char *err, size_t size)
+{
+	if (!access("/sys/module/farswap", F_OK)) {
+		snprintf(err, size, "the kernel module did not answer");
+		return -EIO;
+	}
+	snprintf(err, size, "module farswap is not loaded: modprobe farswap (or insmod farswap.ko)");
+	return -EPROTONOSUPPORT;
+}
+
 static int open_socket(struct nl_sock **sock, int *family, char *err, size_t size)
 {
 	struct timeval limit = { .tv_sec = ANSWER_LIMIT_S };
@@ -89,9 +100,8 @@ static int open_socket(struct nl_sock **sock, int *family, char *err, size_t siz
 	}
 	*family = genl_ctrl_resolve(*sock, FARSWAP_NL_FAMILY);
 	if (*family < 0) {
-		snprintf(err, size, "module farswap is not loaded: modprobe farswap (or insmod farswap.ko)");
 		nl_socket_free(*sock);
-		return -EPROTONOSUPPORT;
+		return no_family(err, size);
 	}
 	nl_socket_set_buffer_size(*sock, 1 << 20, 0);
 	setsockopt(nl_socket_get_fd(*sock), SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));

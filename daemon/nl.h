@@ -14,7 +14,7 @@
 struct nl_msg *farswap_nl_new(int cmd, int dump);
 /*
  * Send it and hand each answer to each(). Returns 0 or -errno, with a line in err: the kernel's own words when it
- * gave some. -EPROTONOSUPPORT with "module farswap is not loaded..." when the family is not there.
+ * gave some. -EPROTONOSUPPORT with "module farswap is not loaded..." when it is not there.
  */
 int farswap_nl_call(struct nl_msg *msg, int (*each)(const struct nlmsghdr *nlh, void *arg), void *arg, char *err, size_t size);
 /* attrs[FARSWAP_A_MAX + 1], types and lengths checked; 0 or -errno */
