@@ -156,16 +156,18 @@ static void zero_one(struct session *session)
 	slab_free(slab);
 }
 
-/* one slab per turn: others' messages are answered in between */
-static int zero_next(sd_event_source *source, void *arg)
+/* one slab per turn: others' messages are answered in between. A timer: a defer source would always go first. */
+static int zero_next(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct session *session = arg;
 
 	(void)source;
+	(void)usec;
 	if (session->slabs)
 		zero_one(session);
-	if (!session->slabs)
-		session_free(session);
+	if (session->slabs)
+		return farswapd_timer(&session->zeroing, 0, zero_next, session);
+	session_free(session);
 	return 0;
 }
 
@@ -201,10 +203,8 @@ void session_close(struct session *session, const char *why)
 	while (session->queues)
 		rdma_queue_destroy(session->queues);
 	revoke_all(session);
-	if (sd_event_add_defer(farswapd.loop, &session->zeroing, zero_next, session) >= 0) {
-		sd_event_source_set_enabled(session->zeroing, SD_EVENT_ON);
+	if (farswapd_timer(&session->zeroing, 0, zero_next, session) >= 0)
 		return;
-	}
 	while (session->slabs)
 		zero_one(session);
 	session_free(session);
