@@ -274,6 +274,8 @@ int cmd_down(struct tool *tool, int argc, char **argv)
 	json_object_object_add(request, "cmd", json_object_new_string("down"));
 	json_object_object_add(request, "device", json_object_new_string(device));
 	reply = tool_ask(tool, request, &code);
+	if (reply && *tool_text(reply, "notice"))
+		fprintf(stderr, "farswap: %s\n", tool_text(reply, "notice"));
 	json_object_put(reply);
 	return code;
 }

@@ -123,6 +123,20 @@ static void answer(int code, const char *text)
 		done(device.done_arg, code, text);
 }
 
+/* donors that could not be told that their session is over */
+static void note_unclosed(char *out, size_t size)
+{
+	const struct device_peer *peer;
+	size_t used = 0;
+
+	out[0] = 0;
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX && used < size; peer++)
+		if (peer->state != PEER_FREE && peer->session && !peer->closed &&
+		    peer->link->incarnation == peer->incarnation)
+			used += (size_t)snprintf(out + used, size - used, "%snode %s was not reached and keeps %u slabs",
+						 used ? "; " : "", peer->link->node->name, peer->slabs);
+}
+
 static void reset(void)
 {
 	char text[sizeof(device.failure)];
@@ -131,11 +145,14 @@ static void reset(void)
 	void *arg = device.done_arg;
 	unsigned int i;
 
-	memcpy(text, device.failure, sizeof(text));
+	if (code)
+		memcpy(text, device.failure, sizeof(text));
+	else
+		note_unclosed(text, sizeof(text));
 	for (i = 0; i < farswapd.conf.n_nodes; i++)
 		link_stop(link_of(&farswapd.conf.nodes[i]));
 	adopt_forget();
-	farswap_log("%s: %s", device.name, code ? text : "down, all slabs given back");
+	farswap_log("%s: %s", device.name, *text ? text : "down, all slabs given back");
 	free(device.extents);
 	memset(&device, 0, sizeof(device));
 	if (done)

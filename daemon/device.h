@@ -22,7 +22,7 @@
 #include "kernel.h"
 #include "link.h"
 
-#define DEVICE_PEERS_MAX	64	/* records; lost ones keep theirs until the device is gone */
+#define DEVICE_PEERS_MAX	64	/* records; those of the lost are used again once closed */
 #define DEVICE_LIVE_MAX		8	/* donors used at a time */
 #define DEVICE_LANES_MAX	63
 
@@ -83,7 +83,7 @@ struct device_build {
 	uint64_t number;
 	unsigned int n;
 	struct {
-		struct device_peer *peer;
+		uint32_t peer;			/* its number: a record may be used again */
 		uint64_t slab, incarnation, address;
 		uint32_t rkey;
 	} members[FARSWAP_COPIES_MAX];
@@ -149,6 +149,7 @@ struct device_peer *peer_new(struct link *link);
 struct device_peer *peer_of(struct link *link);		/* in use or on the way: OPENING to LIVE */
 struct device_peer *peer_numbered(uint32_t number);
 void peer_start(struct device_peer *peer);
+/* ask the donor to end the session; without an answer it is still not closed, and to be asked again */
 void peer_close(struct device_peer *peer);
 void peer_reattach(struct device_peer *peer);
 bool peer_busy(const struct device_peer *peer);

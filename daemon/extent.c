@@ -59,7 +59,7 @@ static bool is_member(const struct device_peer *peer)
 	unsigned int i;
 
 	for (i = 0; i < device.build.n; i++)
-		if (device.build.members[i].peer == peer)
+		if (device.build.members[i].peer == peer->number)
 			return true;
 	return false;
 }
@@ -117,7 +117,7 @@ static void on_added(int error, const char *why, const struct kernel_answer *ans
 		return;
 	}
 	for (i = 0; i < build->n; i++)
-		peers[i] = build->members[i].peer->number;
+		peers[i] = build->members[i].peer;
 	if (extent_note(build->number, peers, build->n))
 		farswap_log("%s: out of memory for extent %llu", device.name, (unsigned long long)build->number);
 	if (build->n < device.copies)
@@ -138,7 +138,7 @@ static int put_members(struct nl_msg *msg)
 
 		if (!one)
 			return -EMSGSIZE;
-		nla_put_u32(msg, FARSWAP_A_NODE, device.build.members[i].peer->number);
+		nla_put_u32(msg, FARSWAP_A_NODE, device.build.members[i].peer);
 		nla_put_u64(msg, FARSWAP_A_SLAB, device.build.members[i].slab);
 		nla_put_u64(msg, FARSWAP_A_INCARNATION, device.build.members[i].incarnation);
 		nla_put_u64(msg, FARSWAP_A_REMOTE, device.build.members[i].address);
@@ -166,18 +166,28 @@ static void add_to_kernel(void)
 	kernel_call(msg, on_added, NULL);
 }
 
+/* a member may have been lost since it granted */
+static void drop_lost_members(void)
+{
+	struct device_build *build = &device.build;
+	unsigned int i, k;
+
+	for (i = k = 0; i < build->n; i++) {
+		struct device_peer *peer = peer_numbered(build->members[i].peer);
+
+		if (peer && peer->state == PEER_LIVE && !peer->closed)
+			build->members[k++] = build->members[i];
+	}
+	build->n = k;
+}
+
 /* all that were asked have answered */
 static void settle(void)
 {
 	struct device_build *build = &device.build;
 	char why[1024];
-	unsigned int i, k;
 
-	/* a member may have been lost since it granted */
-	for (i = k = 0; i < build->n; i++)
-		if (build->members[i].peer->state == PEER_LIVE)
-			build->members[k++] = build->members[i];
-	build->n = k;
+	drop_lost_members();
 	if (build->n < device.copies)
 		ask_more();
 	if (build->in_air)
@@ -219,7 +229,7 @@ static void on_granted(struct link *link, const union farswap_msg *answer, void 
 		   le64toh(answer->grant.bytes) != device.slab_bytes) {
 		refused(peer, "grants something else than it was asked for");
 	} else {
-		build->members[build->n].peer = peer;
+		build->members[build->n].peer = peer->number;
 		build->members[build->n].slab = le64toh(answer->grant.slab);
 		build->members[build->n].incarnation = le64toh(answer->grant.incarnation);
 		build->members[build->n].address = le64toh(answer->grant.address);

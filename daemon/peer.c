@@ -9,6 +9,8 @@
 #include "farswapd.h"
 #include "log.h"
 
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
+
 struct device_peer *peer_of(struct link *link)
 {
 	struct device_peer *peer;
@@ -44,19 +46,26 @@ bool peer_busy(const struct device_peer *peer)
 	return (peer->state >= PEER_OPENING && peer->state <= PEER_ADDING) || peer->closing;
 }
 
-/* a record that nobody needs; one that failed is kept for its reason while there are others */
+/* nothing of it is at the donor any more, and no answer to come names it */
+static bool is_over(const struct device_peer *peer)
+{
+	return (peer->state == PEER_LOST || peer->state == PEER_FAILED) && !peer->in_air &&
+	       (!peer->session || peer->closed);
+}
+
+/* a record that nobody needs; one that is over is kept for its reason while there are others */
 struct device_peer *peer_new(struct link *link)
 {
 	struct device_peer *peer, *found = NULL;
 
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
-		bool idle = peer->state == PEER_FAILED && !peer->in_air;
+		bool over = is_over(peer);
 
-		if (idle && peer->link == link) {
+		if (over && peer->link == link) {
 			found = peer;
 			break;
 		}
-		if (peer->state == PEER_FREE || (idle && !found))
+		if (peer->state == PEER_FREE || (over && !found))
 			found = found && found->state == PEER_FREE ? found : peer;
 	}
 	if (!found)
@@ -221,9 +230,10 @@ static void on_reattached(struct link *link, const union farswap_msg *answer, vo
 	if (!answer)
 		return;		/* tried again when the link is back */
 	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
-		farswap_log("node %s: our session is gone there: %s", link->node->name,
-			    farswap_reject_text(le16toh(answer->reject.code)));
-		peer->closed = true;	/* the kernel notices by itself that the memory is gone */
+		farswap_log_limited(&limit, "node %s: session not taken up: %s", link->node->name,
+				    farswap_reject_text(le16toh(answer->reject.code)));
+		peer->attached = false;	/* tried again, unless it is gone; then the kernel finds out by itself */
+		peer->closed = le16toh(answer->reject.code) == FARSWAP_REJECT_NO_SESSION;
 		return;
 	}
 	peer->incarnation = link->incarnation;
@@ -242,10 +252,9 @@ static void on_closed(struct link *link, const union farswap_msg *answer, void *
 	device.in_air--;
 	peer->in_air--;
 	peer->closing = false;
-	/* refused: not known there any more, which is as good. No answer: the donor sees to it, see session.h */
-	peer->closed = true;
+	peer->closed = answer != NULL;	/* refused: not known there any more, which is as good */
 	if (!answer)
-		farswap_log("node %s: session not seen closed: %s; it ends there by itself", link->node->name, link->why);
+		farswap_log("node %s: session not seen closed: %s", link->node->name, link->why);
 	device_kick();
 }
 
@@ -253,14 +262,16 @@ void peer_close(struct device_peer *peer)
 {
 	union farswap_msg msg;
 
-	if (!peer->session || peer->closed || peer->closing)
+	if (!peer->session || peer->closed || peer->closing || peer->link->state != LINK_READY)
 		return;
-	farswap_msg_make(&msg, FARSWAP_MSG_CLOSE, 0);
-	msg.session.session = htole64(peer->session);
-	if (peer->link->incarnation != peer->incarnation || !link_request(peer->link, &msg, on_closed, peer)) {
-		peer->closed = true;	/* that daemon is gone, or both its connections will be */
+	if (peer->link->incarnation != peer->incarnation) {
+		peer->closed = true;	/* the daemon that held it has ended */
 		return;
 	}
+	farswap_msg_make(&msg, FARSWAP_MSG_CLOSE, 0);
+	msg.session.session = htole64(peer->session);
+	if (!link_request(peer->link, &msg, on_closed, peer))
+		return;
 	peer->closing = true;
 	device.in_air++;
 	peer->in_air++;

@@ -86,8 +86,8 @@ static void look_after_peers(void)
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
 		if (peer->state == PEER_LIVE)
 			keep_attached(peer);
-		else if (peer->state == PEER_LOST && peer->link->state == LINK_READY)
-			peer_close(peer);
+		else if (peer->state == PEER_LOST || peer->state == PEER_FAILED)
+			peer_close(peer);	/* again and again, until it is answered */
 	}
 }
 
