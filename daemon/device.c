@@ -131,9 +131,9 @@ static void note_unclosed(char *out, size_t size)
 
 	out[0] = 0;
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX && used < size; peer++)
-		if (peer->state != PEER_FREE && peer->session && !peer->closed &&
-		    peer->link->incarnation == peer->incarnation)
-			used += (size_t)snprintf(out + used, size - used, "%snode %s was not reached and keeps %u slabs",
+		if (peer->state != PEER_FREE && peer->session && !peer->closed)
+			used += (size_t)snprintf(out + used, size - used,
+						 "%snode %s was not reached: if its farswapd lives, it keeps %u slabs",
 						 used ? "; " : "", peer->link->node->name, peer->slabs);
 }
 

@@ -108,7 +108,8 @@ static void on_added(int error, const char *why, const struct kernel_answer *ans
 	(void)arg;
 	device.in_air--;
 	build->adding = false;
-	if (error) {
+	/* -EEXIST: added by an earlier try whose answer was lost; a number goes with its slabs until it is added */
+	if (error && error != -EEXIST) {
 		farswap_log("%s: extent %llu not added: %s", device.name, (unsigned long long)build->number, why);
 		device.build_retry_ns = farswap_now_ns() + RETRY_NS;
 		if (device.phase == PHASE_FILLING)
@@ -123,6 +124,8 @@ static void on_added(int error, const char *why, const struct kernel_answer *ans
 	if (build->n < device.copies)
 		farswap_log("%s: extent %llu is DEGRADED: %u of %u copies", device.name,
 			    (unsigned long long)build->number, build->n, device.copies);
+	device.next_extent = build->number + 1;
+	build->n = 0;
 	finish();
 }
 
@@ -276,14 +279,14 @@ static void ask_more(void)
 		ask(map[chosen[i]]);
 }
 
+/* slabs that a build was granted and did not get into the kernel serve the next one: donors do not take them back */
 void extent_build_start(void)
 {
 	struct device_build *build = &device.build;
 
 	if (build->active || farswap_now_ns() < device.build_retry_ns)
 		return;
-	memset(build, 0, sizeof(*build));
 	build->active = true;
-	build->number = device.next_extent++;
+	build->number = device.next_extent;
 	settle();
 }

@@ -141,7 +141,8 @@ void upkeep_advance(void)
 	}
 	look_after_peers();
 	find_new_peers();
-	if (device.want && !extent_building() && extent_usable() < device_extents_needed()) {
+	if (device.want && !extent_building() && device.slab_bytes == farswapd.conf.slab_bytes &&
+	    extent_usable() < device_extents_needed()) {
 		device.want--;
 		extent_build_start();
 	}
