@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A daemon that starts finds the device of its former life: its name is in the run directory, all else in the
- * kernel. One that is up is taken over as it is; one that was still being made is deleted.
+ * kernel. One that is up is taken over as it is; one that was still being made is deleted. Whatever cannot be read
+ * ends the try, and the next tick begins anew: what is half known is not managed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -69,7 +70,17 @@ static void nothing_there(void)
 	memset(&device, 0, sizeof(device));
 }
 
-static void take_extent(const struct nlmsghdr *nlh)
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
+
+/* true when it was no good: stays ADOPTING */
+static bool failed(int error, const char *what, const char *why)
+{
+	if (error)
+		farswap_log_limited(&limit, "%s: not taken over yet: %s: %s", device.name, what, why);
+	return error;
+}
+
+static int take_extent(const struct nlmsghdr *nlh)
 {
 	struct nlattr *attrs[FARSWAP_A_MAX + 1], *member[FARSWAP_A_MAX + 1], *one;
 	uint32_t peers[FARSWAP_COPIES_MAX];
@@ -77,34 +88,37 @@ static void take_extent(const struct nlmsghdr *nlh)
 	int left;
 
 	if (farswap_nl_parse(nlh, attrs) || !attrs[FARSWAP_A_MEMBERS])
-		return;
+		return -EBADMSG;
 	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left) {
 		struct device_peer *peer;
 
 		if (n == FARSWAP_COPIES_MAX || farswap_nl_parse_nested(one, member))
-			break;
+			return -EBADMSG;
 		peers[n] = farswap_nl_u32(member, FARSWAP_A_NODE);
 		peer = peer_numbered(peers[n++]);
 		if (peer)
 			peer->slabs++;
 	}
-	if (extent_note(farswap_nl_u64(attrs, FARSWAP_A_EXTENT), peers, n))
-		farswap_log("%s: out of memory for its extents", device.name);
+	return extent_note(farswap_nl_u64(attrs, FARSWAP_A_EXTENT), peers, n);
 }
 
 static void on_extents(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	(void)arg;
 	device.in_air--;
-	if (error)
-		farswap_log("%s: extents not read: %s", device.name, why);
-	for (; answers; answers = answers->next)
-		take_extent(answers->nlh);
+	if (failed(error, "its extents", why))
+		return;
+	for (; answers; answers = answers->next) {
+		error = take_extent(answers->nlh);
+		if (failed(error, "an extent", strerror(-error)))
+			return;
+	}
 	farswap_log("%s: found up with %u extents, taken over", device.name, device.n_extents);
 	device_enter(PHASE_UP);
 }
 
-static void take_peer(const struct nlmsghdr *nlh)
+/* of the lost ones, or of the others */
+static int take_peer(const struct nlmsghdr *nlh, bool lost)
 {
 	struct nlattr *attrs[FARSWAP_A_MAX + 1];
 	struct farswap_node *node;
@@ -112,7 +126,9 @@ static void take_peer(const struct nlmsghdr *nlh)
 	uint32_t number;
 
 	if (farswap_nl_parse(nlh, attrs))
-		return;
+		return -EBADMSG;
+	if (lost != (farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE) == FARSWAP_PEER_LOST))
+		return 0;
 	number = farswap_nl_u32(attrs, FARSWAP_A_NODE);
 	if (number >= device.next_peer)
 		device.next_peer = number + 1;
@@ -120,30 +136,62 @@ static void take_peer(const struct nlmsghdr *nlh)
 	if (!node || peer_numbered(number)) {
 		farswap_log("%s: peer %u (%s) is not in %s: left as it is", device.name, number,
 			    farswap_nl_string(attrs, FARSWAP_A_PEER_NAME), farswapd.conf.path);
-		return;
+		return 0;
 	}
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX && peer->state != PEER_FREE; peer++)
 		;
 	if (peer == device.peers + DEVICE_PEERS_MAX)
-		return;
+		return 0;
 	peer->link = link_of(node);
 	peer->number = number;
 	peer->session = farswap_nl_u64(attrs, FARSWAP_A_SESSION);
 	peer->incarnation = farswap_nl_u64(attrs, FARSWAP_A_INCARNATION);
-	peer->state = farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE) == FARSWAP_PEER_LOST ? PEER_LOST : PEER_LIVE;
+	peer->state = lost ? PEER_LOST : PEER_LIVE;
 	snprintf(peer->why, sizeof(peer->why), "%s", farswap_nl_string(attrs, FARSWAP_A_REASON));
+	return 0;
+}
+
+/* the kernel lists every peer that was ever lost: those in use get their records first */
+static int take_peers(const struct kernel_answer *first)
+{
+	const struct kernel_answer *answer;
+	int lost, ret = 0;
+
+	for (lost = 0; lost <= 1; lost++)
+		for (answer = first; answer && !ret; answer = answer->next)
+			ret = take_peer(answer->nlh, lost);
+	return ret;
 }
 
 static void on_peers(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	(void)arg;
 	device.in_air--;
-	if (error)
-		farswap_log("%s: peers not read: %s", device.name, why);
-	for (; answers; answers = answers->next)
-		take_peer(answers->nlh);
+	if (failed(error, "its peers", why))
+		return;
+	error = take_peers(answers);
+	if (failed(error, "a peer", strerror(-error)))
+		return;
 	device.in_air++;
 	kernel_call(device_msg(FARSWAP_CMD_EXTENT_GET, 1), on_extents, NULL);
+}
+
+/* arrays are as long as these say, and divisions divide by them */
+static int take_device(struct nlattr *const *attrs)
+{
+	unsigned int state = farswap_nl_u8(attrs, FARSWAP_A_DEV_STATE);
+
+	device.size = farswap_nl_u64(attrs, FARSWAP_A_SIZE);
+	device.slab_bytes = farswap_nl_u64(attrs, FARSWAP_A_SLAB_BYTES);
+	device.copies = farswap_nl_u8(attrs, FARSWAP_A_COPIES);
+	device.spares = farswap_nl_u32(attrs, FARSWAP_A_SPARES);
+	device.lanes = farswap_nl_u32(attrs, FARSWAP_A_LANES);
+	if (state < FARSWAP_DEV_NEW || state > FARSWAP_DEV_DOWN || !device.size || device.size > DEVICE_BYTES_MAX ||
+	    device.slab_bytes < FARSWAP_SLAB_BYTES_MIN || device.slab_bytes > FARSWAP_SLAB_BYTES_MAX ||
+	    device.slab_bytes & (device.slab_bytes - 1) || !device.copies || device.copies > FARSWAP_COPIES_MAX ||
+	    !device.lanes || device.lanes > DEVICE_LANES_MAX)
+		return -EBADMSG;
+	return 0;
 }
 
 static void on_device(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -157,17 +205,13 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 		nothing_there();
 		return;
 	}
-	if (error || !answers || farswap_nl_parse(answers->nlh, attrs)) {
-		farswap_log("%s: cannot be taken over: %s", device.name, error ? why : "malformed answer of the kernel module");
-		nothing_there();
-		return;
+	if (!error && (!answers || farswap_nl_parse(answers->nlh, attrs) || take_device(attrs))) {
+		error = -EBADMSG;
+		why = "malformed answer of the kernel module";
 	}
+	if (failed(error, "its state", why))
+		return;
 	device.in_kernel = true;
-	device.size = farswap_nl_u64(attrs, FARSWAP_A_SIZE);
-	device.slab_bytes = farswap_nl_u64(attrs, FARSWAP_A_SLAB_BYTES);
-	device.copies = farswap_nl_u8(attrs, FARSWAP_A_COPIES);
-	device.spares = farswap_nl_u32(attrs, FARSWAP_A_SPARES);
-	device.lanes = farswap_nl_u32(attrs, FARSWAP_A_LANES);
 	if (farswap_nl_u8(attrs, FARSWAP_A_DEV_STATE) != FARSWAP_DEV_UP) {
 		device_undo("was left half made by an earlier farswapd and is deleted");
 		return;
@@ -183,6 +227,7 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 
 void adopt_start(void)
 {
+	free(device.extents);	/* of a try that failed */
 	memset(&device, 0, sizeof(device));
 	if (!recall(device.name))
 		return;

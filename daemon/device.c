@@ -363,7 +363,7 @@ static bool refuse_early(const char *name, uint64_t size, unsigned int copies, c
 		snprintf(why, bytes, "'%s' is no device name: a letter, then letters and digits, like farswap0", name);
 	else if (!copies || copies > FARSWAP_COPIES_MAX)
 		snprintf(why, bytes, "copies=%u is out of range: 1 to %u", copies, FARSWAP_COPIES_MAX);
-	else if (size < 1 << 20 || size > 1ull << 50 || size % FARSWAP_FRAME_BYTES)
+	else if (size < 1 << 20 || size > DEVICE_BYTES_MAX || size % FARSWAP_FRAME_BYTES)
 		snprintf(why, bytes, "size=%llu is out of range: 1M to 1024T, in pages of %u bytes",
 			 (unsigned long long)size, FARSWAP_FRAME_BYTES);
 	else if (donors < copies)
@@ -546,6 +546,8 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *arg)
 	(void)arg;
 	if (device.phase == PHASE_UP)
 		upkeep_poll();
+	else if (device.phase == PHASE_ADOPTING && !device.in_air)
+		adopt_start();
 	device_kick();
 	return farswapd_timer(&tick, POLL_EVERY, on_tick, NULL);
 }

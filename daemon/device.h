@@ -25,6 +25,7 @@
 #define DEVICE_PEERS_MAX	64	/* records; those of the lost are used again once closed */
 #define DEVICE_LIVE_MAX		8	/* donors used at a time */
 #define DEVICE_LANES_MAX	63
+#define DEVICE_BYTES_MAX	(1ull << 50)
 
 enum device_phase {
 	PHASE_NONE,		/* no device */
@@ -163,7 +164,7 @@ int extent_note(uint64_t number, const uint32_t *peers, unsigned int n);
 /* extents with at least one live member */
 unsigned int extent_usable(void);
 
-/* adopt.c: the device of a former life, by the name in the run directory */
+/* adopt.c: the device of a former life, by the name in the run directory; again while ADOPTING with nothing in the air */
 void adopt_start(void);
 int adopt_remember(const char *name);
 void adopt_forget(void);
