@@ -210,6 +210,7 @@ static void advance_peering(void)
 	unsigned int live = peer_count(PEER_LIVE);
 	char why[1024];
 
+	peer_next();
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
 		if (peer_busy(peer))
 			return;

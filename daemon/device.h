@@ -45,6 +45,7 @@ enum device_phase {
 enum peer_state {
 	PEER_FREE,		/* record not used */
 	PEER_OPENING,		/* OPEN */
+	PEER_WAITING,		/* opened; another donor is in the next two, one at a time */
 	PEER_TOKENS,		/* TOKEN, once per queue pair */
 	PEER_ADDING,		/* PEER_ADD */
 	PEER_LIVE,		/* the kernel reads and writes it */
@@ -150,6 +151,8 @@ struct device_peer *peer_new(struct link *link);
 struct device_peer *peer_of(struct link *link);		/* in use or on the way: OPENING to LIVE */
 struct device_peer *peer_numbered(uint32_t number);
 void peer_start(struct device_peer *peer);
+/* let the next WAITING peer go on, when none is before it */
+void peer_next(void);
 /* ask the donor to end the session; without an answer it is still not closed, and to be asked again */
 void peer_close(struct device_peer *peer);
 void peer_reattach(struct device_peer *peer);

@@ -198,7 +198,22 @@ static void on_opened(struct link *link, const union farswap_msg *answer, void *
 	peer->rdma_port = le16toh(answer->session.rdma_port);
 	peer->incarnation = link->incarnation;
 	peer->attached = true;
-	ask_tokens(peer);
+	peer->state = PEER_WAITING;
+	device_kick();
+}
+
+/* the kernel may take 17 s to give a donor up: tokens asked for at the same time for the next would be too old then */
+void peer_next(void)
+{
+	struct device_peer *peer, *next = NULL;
+
+	if (peer_count(PEER_TOKENS) || peer_count(PEER_ADDING))
+		return;
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer->state == PEER_WAITING && (!next || peer->number < next->number))
+			next = peer;
+	if (next)
+		ask_tokens(next);
 }
 
 static bool ask_open(struct device_peer *peer, link_answer answer)

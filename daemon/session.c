@@ -14,7 +14,7 @@
 #include "unique.h"
 #include "util.h"
 
-#define TOKEN_LIFE_NS	30000000000ull
+#define TOKEN_LIFE_NS	60000000000ull	/* a client's kernel tries to connect for up to 17 s */
 
 static struct session *sessions;
 

@@ -141,6 +141,7 @@ void upkeep_advance(void)
 	}
 	look_after_peers();
 	find_new_peers();
+	peer_next();
 	if (device.want && !extent_building() && device.slab_bytes == farswapd.conf.slab_bytes &&
 	    extent_usable() < device_extents_needed()) {
 		device.want--;
