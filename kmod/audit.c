@@ -85,6 +85,8 @@ bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slo
 	struct fsw_entry e;
 
 	for (; *slot < core->map.slots; ++*slot) {
+		if (*slot % FSW_CLUSTER == 0)
+			cond_resched();
 		if (!fsw_map_cluster(&core->map, *slot)) {
 			*slot |= FSW_CLUSTER - 1;
 			continue;

@@ -18,9 +18,14 @@ static LIST_HEAD(transports);
 
 /* ---- buffers ---- */
 
+static enum dma_data_direction direction(const struct fsw_buffer *buffer)
+{
+	return buffer->in ? DMA_FROM_DEVICE : DMA_TO_DEVICE;
+}
+
 static int buffer_map(struct fsw_rdma *rdma, struct fsw_buffer *buffer)
 {
-	u64 dma = ib_dma_map_single(rdma->device, buffer->va, buffer->bytes, DMA_BIDIRECTIONAL);
+	u64 dma = ib_dma_map_single(rdma->device, buffer->va, buffer->bytes, direction(buffer));
 
 	lockdep_assert_held(&bind_lock);
 	if (ib_dma_mapping_error(rdma->device, dma))
@@ -32,7 +37,7 @@ static int buffer_map(struct fsw_rdma *rdma, struct fsw_buffer *buffer)
 static void buffer_unmap(struct fsw_rdma *rdma, struct fsw_buffer *buffer)
 {
 	lockdep_assert_held(&bind_lock);
-	ib_dma_unmap_single(rdma->device, buffer->dma, buffer->bytes, DMA_BIDIRECTIONAL);
+	ib_dma_unmap_single(rdma->device, buffer->dma, buffer->bytes, direction(buffer));
 }
 
 int fsw_buffer_get(void *transport, struct fsw_buffer *buffer, size_t bytes)

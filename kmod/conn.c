@@ -290,11 +290,15 @@ void fsw_conn_drain_end(struct fsw_conn *conn)
 		fsw_lane_wake(lane);
 }
 
-void fsw_conn_close(struct fsw_conn *conn)
+void fsw_conn_destroy_qp(struct fsw_conn *conn)
 {
 	if (conn->qp)
 		rdma_destroy_qp(conn->id);
 	conn->qp = NULL;
+}
+
+void fsw_conn_close(struct fsw_conn *conn)
+{
 	if (conn->id)
 		rdma_destroy_id(conn->id);
 	conn->id = NULL;

@@ -22,7 +22,7 @@ static u64 hist_ns(unsigned int bucket)	/* its middle */
 {
 	unsigned int log = bucket / 8 + FSW_HIST_LOW;
 
-	return (1ull << log) + ((2 * (bucket % 8) + 1) << (log - 4));
+	return (1ull << log) + ((2ull * (bucket % 8) + 1) << (log - 4));
 }
 
 void fsw_hist_add(struct fsw_core *core, u64 ns)
@@ -30,9 +30,21 @@ void fsw_hist_add(struct fsw_core *core, u64 ns)
 	this_cpu_inc(core->stats->hist[hist_bucket(ns)]);
 }
 
-static u64 hist_percentile(struct fsw_core *core, u64 total, unsigned int percent)
+static u64 hist_total(struct fsw_core *core)
 {
-	u64 seen = 0, want = div_u64(total * percent + 99, 100);
+	unsigned int b;
+	u64 total = 0;
+	int i;
+
+	for_each_possible_cpu(i)
+		for (b = 0; b < FSW_HIST; b++)
+			total += per_cpu_ptr(core->stats, i)->hist[b];
+	return total;
+}
+
+static u64 hist_percentile(struct fsw_core *core, unsigned int percent)
+{
+	u64 total = hist_total(core), seen = 0, want = div_u64(total * percent + 99, 100);
 	unsigned int b;
 	int i;
 
@@ -81,8 +93,6 @@ static unsigned int degraded_now(struct fsw_core *core)
 
 void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 {
-	u64 timed = count_sum(core, FSW_LOADS) + count_sum(core, FSW_LOAD_ERRORS);
-
 	*c = (struct farswap_counters){
 		.stores = count_sum(core, FSW_STORES),
 		.loads = count_sum(core, FSW_LOADS),
@@ -101,11 +111,11 @@ void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 		.write_bytes = count_sum(core, FSW_WRITE_BYTES),
 		.read_wrs = count_sum(core, FSW_READ_WRS),
 		.parked = count_sum(core, FSW_PARKED),
-		.held = count_sum(core, FSW_HELD),
+		.held = max_t(s64, count_sum(core, FSW_HELD), 0),	/* CPUs are summed one after the other */
 		.staged = staged_now(core),
 		.degraded = degraded_now(core),
-		.load_p50_ns = hist_percentile(core, timed, 50),
-		.load_p99_ns = hist_percentile(core, timed, 99),
+		.load_p50_ns = hist_percentile(core, 50),
+		.load_p99_ns = hist_percentile(core, 99),
 	};
 }
 
@@ -163,7 +173,7 @@ unsigned int fsw_extents_wanted(struct fsw_core *core)
 
 void fsw_want(struct fsw_core *core)
 {
-	if (core->params.want && fsw_extents_wanted(core))
+	if (core->params.want && !READ_ONCE(core->staging.stopping) && fsw_extents_wanted(core))
 		core->params.want(core->params.want_ctx);
 }
 
@@ -171,13 +181,13 @@ int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct f
 {
 	int ret = nr <= core->params.copies ? 0 : -EINVAL;
 
+	/* the tables of the clusters that will live there come first: an extent cannot be taken back once it is seen */
+	if (!ret)
+		ret = fsw_map_stock(&core->map, core->extents.runs);
 	if (!ret)
 		ret = fsw_extents_add(&core->extents, id, generation, members, nr);
-	if (ret)
-		return ret;
-	/* the tables of the clusters that will live there: a short stock only makes stores wait */
-	ret = fsw_map_stock(&core->map, core->extents.runs);
-	fsw_staging_kick(&core->staging);
+	if (!ret)
+		fsw_staging_kick(&core->staging);
 	return ret;
 }
 

@@ -37,6 +37,7 @@ struct fsw_buffer {
 	void *va;
 	u64 dma;		/* for the transport; valid once it is bound to a device */
 	size_t bytes;
+	bool in;		/* the hardware writes it; else it only reads it */
 	struct list_head link;	/* the transport's list of buffers */
 };
 
@@ -149,7 +150,7 @@ struct fsw_member {
 
 /*
  * Add space: one slab on each of nr (1..copies) different peers. Process context, may sleep; one caller at a time.
- * -EEXIST (id), -EINVAL (nr, the same peer twice), -ENOSPC (more extents than the device can use), -ENOMEM.
+ * -EEXIST (id, or a slab that another extent has), -EINVAL (nr, the same peer twice), -ENOSPC (more extents than the device can use), -ENOMEM.
  */
 int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr);
 unsigned int fsw_extents_wanted(struct fsw_core *core);	/* how many more to add now */
@@ -170,6 +171,7 @@ int fsw_store(struct fsw_core *core, u64 slot, const void *page);
 struct fsw_load {
 	u64 slot;
 	u64 start_ns;
+	u64 posted_ns;		/* of the last READ */
 	struct { u32 sum, seq; u64 where; } entry;
 	struct fsw_read *reads[FARSWAP_COPIES_MAX];	/* by member, NULL: none in flight there */
 	u8 tried;					/* bit per member */

@@ -22,7 +22,7 @@ enum {
 
 struct fsw_stats {
 	u64 n[FSW_COUNTS];
-	u32 hist[FSW_HIST];
+	u64 hist[FSW_HIST];
 	u32 picks;		/* of a member to read from */
 };
 

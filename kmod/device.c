@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include "device.h"
@@ -205,6 +206,7 @@ int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *co
 {
 	struct fsw_rdma_peer *peer;
 	const char *why = NULL;
+	unsigned int noio;
 	int ret;
 
 	down_read(&dev->lock);
@@ -216,7 +218,9 @@ int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *co
 	if (IS_ERR(peer))
 		return why ? fail(extack, PTR_ERR(peer), why) : PTR_ERR(peer);
 	/* the peer is on the transport's list now: fsw_rdma_stop() interrupts it and waits */
+	noio = memalloc_noio_save();	/* pages may wait for it, so it must not wait for pages */
 	ret = fsw_rdma_peer_connect(peer, &why);
+	memalloc_noio_restore(noio);
 	return ret ? fail(extack, ret, why) : 0;
 }
 
@@ -261,6 +265,7 @@ int fsw_device_extent_add(struct fsw_device *dev, u64 id, u32 generation, const 
 			  unsigned int nr, struct netlink_ext_ack *extack)
 {
 	struct fsw_member members[FARSWAP_COPIES_MAX];
+	unsigned int noio;
 	int ret;
 
 	down_read(&dev->lock);
@@ -271,9 +276,11 @@ int fsw_device_extent_add(struct fsw_device *dev, u64 id, u32 generation, const 
 	ret = members_find(dev, config, members, nr, extack);
 	if (ret)
 		goto unlock;
+	noio = memalloc_noio_save();	/* stores may wait for this very extent */
 	mutex_lock(&dev->extent_lock);
 	ret = fsw_extent_add(dev->core, id, generation, members, nr);
 	mutex_unlock(&dev->extent_lock);
+	memalloc_noio_restore(noio);
 	if (ret)
 		fail(extack, ret, extent_error(ret));
 unlock:

@@ -43,6 +43,18 @@ static int members_check(const struct fsw_member *members, unsigned int nr)
 	return 0;
 }
 
+/* Is one of the slabs in the extent already? Two frames would be one page. */
+static bool slab_shared(const struct fsw_extent *e, const struct fsw_member *members, unsigned int nr)
+{
+	unsigned int i, j;
+
+	for (i = 0; i < e->nr; i++)
+		for (j = 0; j < nr; j++)
+			if (e->members[i].peer == members[j].peer && e->members[i].slab == members[j].slab)
+				return true;
+	return false;
+}
+
 int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr)
 {
 	struct fsw_extent *e;
@@ -52,7 +64,7 @@ int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct 
 	if (ret)
 		return ret;
 	for (i = 0; i < x->nr; i++)
-		if (x->all[i]->id == id)
+		if (x->all[i]->id == id || slab_shared(x->all[i], members, nr))
 			return -EEXIST;
 	if (x->nr == x->max)
 		return -ENOSPC;
@@ -137,7 +149,12 @@ static u64 run_search(struct fsw_extents *x, u64 first)
 	return FSW_NO_FRAME;
 }
 
-/* Give the cluster a home run on the extent with most live members that has one left. */
+static bool frame_live(struct fsw_extents *x, u64 frame)
+{
+	return fsw_extent_live(fsw_frame_extent(x, frame)) > 0;
+}
+
+/* Give the cluster a home run on the extent with most live members that has one left; again if its extent has died. */
 static u64 home_find(struct fsw_extents *x, struct fsw_cluster *c)
 {
 	struct fsw_extent *e, *best = NULL;
@@ -146,7 +163,7 @@ static u64 home_find(struct fsw_extents *x, struct fsw_cluster *c)
 	u64 home;
 
 	spin_lock_irqsave(&x->home_lock, flags);
-	if (c->home == FSW_NO_HOME) {
+	if (c->home == FSW_NO_HOME || !frame_live(x, c->home)) {
 		for (i = 0; (e = fsw_extents_get(x, i)); i++)
 			if (e->next_run < x->runs && fsw_extent_live(e) > (best ? fsw_extent_live(best) : 0))
 				best = e;
@@ -177,16 +194,11 @@ static u64 anywhere(struct fsw_extents *x)
 	return FSW_NO_FRAME;
 }
 
-static bool frame_live(struct fsw_extents *x, u64 frame)
-{
-	return fsw_extent_live(fsw_frame_extent(x, frame)) > 0;
-}
-
 u64 fsw_frame_alloc(struct fsw_extents *x, struct fsw_cluster *c, u64 slot, u64 next)
 {
 	u64 home = READ_ONCE(c->home), frame;
 
-	if (home == FSW_NO_HOME)
+	if (home == FSW_NO_HOME || !frame_live(x, home))
 		home = home_find(x, c);
 	if (home != FSW_NO_HOME && frame_live(x, home)) {
 		frame = home + slot % FSW_CLUSTER;

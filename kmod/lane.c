@@ -158,6 +158,23 @@ static void read_done(struct ib_cq *cq, struct ib_wc *wc)
 	}
 }
 
+u64 fsw_lane_oldest(struct fsw_lane *lane, struct fsw_rdma_peer *peer)
+{
+	unsigned int i;
+	u64 oldest = 0;
+
+	/* racy: a READ may end and be another's meanwhile, posted now; then it is young */
+	for (i = 0; i < FSW_LANE_READS; i++) {
+		struct fsw_lane_read *r = &lane->reads[i];
+		u64 posted = READ_ONCE(r->posted_ns);
+
+		if (smp_load_acquire(&r->core.status) == FSW_READ_FLYING && READ_ONCE(r->peer) == peer &&
+		    (!oldest || posted < oldest))
+			oldest = posted;
+	}
+	return oldest;
+}
+
 void fsw_lane_end(struct fsw_lane *lane, struct fsw_rdma_peer *peer)
 {
 	unsigned int i;
@@ -248,7 +265,7 @@ void fsw_lane_post(void *transport, struct fsw_read *read, struct fsw_peer *to, 
 
 	r->orphan = false;
 	WRITE_ONCE(r->peer, peer);
-	r->posted_ns = ktime_get_ns();
+	WRITE_ONCE(r->posted_ns, ktime_get_ns());
 	rcu_read_lock();
 	if (!fsw_peer_live(to)) {
 		ret = -ENOTCONN;
@@ -342,7 +359,9 @@ void fsw_lane_wait(void *transport, struct fsw_read *const *reads, unsigned int 
 void fsw_lane_put(void *transport, struct fsw_read *read)
 {
 	struct fsw_lane_read *r = to_lane_read(read);
+	struct fsw_rdma_peer *peer = READ_ONCE(r->peer);
 	struct fsw_lane *lane = r->lane;
+	u64 age = ktime_get_ns() - r->posted_ns;
 	unsigned long flags;
 	bool flying;
 
@@ -352,8 +371,11 @@ void fsw_lane_put(void *transport, struct fsw_read *read)
 	if (flying)
 		atomic_inc(&lane->sleepers);
 	spin_unlock_irqrestore(&lane->lock, flags);
-	if (flying)
+	if (flying) {
+		/* who does not answer is not asked first again */
+		latency_learn(&peer->core, age);
 		lane_arm(lane);	/* nobody polls for it any more */
+	}
 	else
 		read_free(r);
 }
@@ -385,6 +407,7 @@ int fsw_lane_init(struct fsw_lane *lane, struct fsw_rdma *rdma, unsigned int ind
 	spin_lock_init(&lane->lock);
 	INIT_LIST_HEAD(&lane->free);
 	init_waitqueue_head(&lane->room);
+	lane->buffer.in = true;
 	ret = fsw_buffer_get(rdma, &lane->buffer, FSW_LANE_READS * FSW_PAGE);
 	if (ret)
 		return ret;

@@ -54,6 +54,7 @@ static int read_start(struct fsw_core *core, struct fsw_load *load, const struct
 	}
 	load->tried |= 1 << m;
 	load->reads[m] = read;
+	load->posted_ns = ktime_get_ns();
 	core->ops->read_post(core->transport, read, x->members[m].peer,
 			     fsw_member_address(&core->extents, &x->members[m], frame), x->members[m].rkey,
 			     fsw_entry_length(e));
@@ -157,7 +158,7 @@ static unsigned int reads_flying(struct fsw_load *load, struct fsw_read **reads)
 	return nr;
 }
 
-/* No replica is left to try. If some answered other bytes and none can verify, the slot is an error from now on. */
+/* No replica is left to try. If every copy answered other bytes, the slot is an error from now on. */
 static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x)
 {
 	struct fsw_entry e = load_entry(load), error = e;
@@ -200,7 +201,9 @@ static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 				return ret;
 			continue;
 		}
-		until = now + (u64)core->params.hedge_ms * NSEC_PER_MSEC;
+		until = load->posted_ns + (u64)core->params.hedge_ms * NSEC_PER_MSEC;
+		if (until <= now)	/* hedged already, or no request was free for it: look again a little later */
+			until = now + (u64)core->params.hedge_ms * NSEC_PER_MSEC / 8;
 		core->ops->read_wait(core->transport, flying, nr, min(until, deadline));
 		if (ktime_get_ns() < until)
 			continue;
@@ -246,11 +249,9 @@ static int load_fetch(struct fsw_core *core, struct fsw_load *load, void *page)
 
 	switch (fsw_entry_state(e)) {
 	case FARSWAP_SLOT_EMPTY:
-		fsw_count(core, FSW_LOADS_EMPTY);
 		memset(page, 0, FSW_PAGE);
 		return 0;
 	case FARSWAP_SLOT_STAGED:
-		fsw_count(core, FSW_LOADS_STAGED);
 		return fsw_staged_copy(core, load->slot, e, page);
 	case FARSWAP_SLOT_STORED:
 		return load_stored(core, load, page);
@@ -258,6 +259,17 @@ static int load_fetch(struct fsw_core *core, struct fsw_load *load, void *page)
 		break;
 	}
 	return -EIO;
+}
+
+static void load_count(struct fsw_core *core, const struct fsw_load *load, int ret)
+{
+	enum farswap_slot_state state = fsw_entry_state(load_entry(load));
+
+	fsw_count(core, ret ? FSW_LOAD_ERRORS : FSW_LOADS);
+	if (!ret && state == FARSWAP_SLOT_STAGED)
+		fsw_count(core, FSW_LOADS_STAGED);
+	if (!ret && state == FARSWAP_SLOT_EMPTY)
+		fsw_count(core, FSW_LOADS_EMPTY);
 }
 
 int fsw_load_end(struct fsw_core *core, struct fsw_load *load, void *page)
@@ -273,10 +285,7 @@ int fsw_load_end(struct fsw_core *core, struct fsw_load *load, void *page)
 		}
 		reads_drop(core, load);
 	}
-	if (ret)
-		fsw_count(core, FSW_LOAD_ERRORS);
-	else
-		fsw_count(core, FSW_LOADS);
+	load_count(core, load, ret);
 	fsw_hist_add(core, ktime_get_ns() - load->start_ns);
 	trace_farswap_load(load->slot, ktime_get_ns() - load->start_ns, ret);
 	return ret == -EBADMSG ? -EIO : ret;

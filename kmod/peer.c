@@ -60,13 +60,16 @@ static void peer_teardown(struct fsw_rdma_peer *peer)
 	unsigned int i;
 
 	for (i = 0; i < peer->nr_conns; i++)
-		fsw_conn_close(&peer->conns[i]);
+		fsw_conn_destroy_qp(&peer->conns[i]);
 	if (peer->write_cq)
 		ib_free_cq(peer->write_cq);
 	peer->write_cq = NULL;
 	for (i = 0; i < rdma->nr_lanes; i++)
 		fsw_lane_end(&rdma->lanes[i], peer);
 	fsw_write_end(peer);
+	/* last: nobody's page waits for rdma_cm, whose own workers may wait for memory */
+	for (i = 0; i < peer->nr_conns; i++)
+		fsw_conn_close(&peer->conns[i]);
 	if (peer->bound)
 		fsw_bind_put(rdma);
 	peer->bound = false;
@@ -105,7 +108,20 @@ static void lost_work(struct work_struct *work)
 	peer_down(peer, false);
 }
 
-/* Every second: a peer whose oldest chain is in flight for too long is lost, whatever its queue pair thinks. */
+static u64 peer_oldest(struct fsw_rdma_peer *peer)
+{
+	u64 oldest = fsw_write_oldest(peer), posted;
+	unsigned int i;
+
+	for (i = 0; i < peer->rdma->nr_lanes; i++) {
+		posted = fsw_lane_oldest(&peer->rdma->lanes[i], peer);
+		if (posted && (!oldest || posted < oldest))
+			oldest = posted;
+	}
+	return oldest;
+}
+
+/* Every second: a peer whose oldest work request is in flight for too long is lost, whatever its queue pair thinks. */
 void fsw_peers_watch(struct work_struct *work)
 {
 	struct fsw_rdma *rdma = container_of(to_delayed_work(work), struct fsw_rdma, watch_work);
@@ -114,10 +130,10 @@ void fsw_peers_watch(struct work_struct *work)
 
 	spin_lock(&rdma->peers_lock);
 	list_for_each_entry(peer, &rdma->peers, link) {
-		u64 oldest = fsw_write_oldest(peer);
+		u64 oldest = peer_oldest(peer);
 
 		if (fsw_peer_live(&peer->core) && oldest && now > oldest + limit)
-			fsw_peer_lost(peer, -ETIMEDOUT, "a WRITE was not acknowledged in time");
+			fsw_peer_lost(peer, -ETIMEDOUT, "a WRITE or READ was not answered in time");
 	}
 	spin_unlock(&rdma->peers_lock);
 	queue_delayed_work(rdma->wq, &rdma->watch_work, HZ);

@@ -138,7 +138,8 @@ int fsw_conn_open(struct fsw_conn *conn, const char **why);	/* its rdma_cm id */
 int fsw_conn_qp(struct fsw_conn *conn, const char **why);	/* its queue pair, once the device is bound */
 void fsw_conn_drain_begin(struct fsw_conn *conn);		/* nobody posts any more */
 void fsw_conn_drain_end(struct fsw_conn *conn);			/* waits a bounded time */
-void fsw_conn_close(struct fsw_conn *conn);			/* both gone: no work request touches memory after it */
+void fsw_conn_destroy_qp(struct fsw_conn *conn);		/* no work request can touch memory after it */
+void fsw_conn_close(struct fsw_conn *conn);			/* its id; waits for rdma_cm */
 
 /* ---- lane.c ---- */
 int fsw_lane_init(struct fsw_lane *lane, struct fsw_rdma *rdma, unsigned int index);
@@ -148,6 +149,8 @@ void fsw_lane_unbind(struct fsw_lane *lane);
 void fsw_lane_poll(struct fsw_lane *lane);	/* dispatches all completions there are. Any context */
 void fsw_lane_sleep(struct fsw_lane *lane);	/* from now on completions need no poller. Any context */
 void fsw_lane_wake(struct fsw_lane *lane);	/* no longer */
+/* posted_ns of the peer's oldest READ in flight; 0: none */
+u64 fsw_lane_oldest(struct fsw_lane *lane, struct fsw_rdma_peer *peer);
 /* End the peer's READs that are still in flight: its queue pair is destroyed. */
 void fsw_lane_end(struct fsw_lane *lane, struct fsw_rdma_peer *peer);
 

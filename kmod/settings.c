@@ -35,7 +35,7 @@ SETTING(close_ms, "an open window is sent after this many milliseconds, 1 to 100
 SETTING(store_ms, "a store waits this many milliseconds for room, 100 to 60000 (default 10000)");
 SETTING(hedge_ms, "a READ is tried on another replica after this many milliseconds, 1 to 10000 (default 200)");
 SETTING(load_ms, "a load fails after this many milliseconds, 1000 to 120000 (default 20000)");
-SETTING(write_ms, "a peer that leaves a WRITE without answer for this many ms is lost, 1000 to 120000 (default 8000)");
+SETTING(write_ms, "a peer that leaves a WRITE or READ unanswered this long (ms) is lost, 1000 to 120000 (default 8000)");
 SETTING(poll_us, "a load polls this many microseconds before it sleeps, 0 to 1000 (default 20)");
 SETTING(ack_timeout, "RC local ACK timeout exponent, 10 to 24 (default 17: 0.5 s)");
 

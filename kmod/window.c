@@ -136,8 +136,8 @@ static bool run_continues(struct fsw_window *w, const struct fsw_run *run, unsig
 	return run->first + run->nr == i && w->pages[i].frame == last->frame + 1 && w->pages[i].frame % frames != 0;
 }
 
-/* Give page i a frame and a place in a run; it stays WAITING if there is none. */
-static void page_place(struct fsw_window *w, unsigned int i, u64 *next)
+/* Give page i a frame and a place in a run; it stays WAITING if there is none. False: there is no frame anywhere. */
+static bool page_place(struct fsw_window *w, unsigned int i, u64 *next)
 {
 	struct fsw_core *core = w->staging->core;
 	struct fsw_window_page *p = &w->pages[i];
@@ -147,26 +147,28 @@ static void page_place(struct fsw_window *w, unsigned int i, u64 *next)
 
 	p->frame = fsw_frame_alloc(&core->extents, cluster, p->slot, *next);
 	if (p->frame == FSW_NO_FRAME)
-		return;
+		return false;
 	*next = p->frame + 1;
 	if (run && run_continues(w, run, i, core->extents.frames)) {
 		run->nr++;
 		p->state = FSW_PAGE_POSTED;
-		return;
+		return true;
 	}
 	chains = extent_chains(w, fsw_frame_extent(&core->extents, p->frame));
 	if (!chains) {
 		page_unpost(core, p, FSW_PAGE_WAITING, true);
-		return;
+		return true;
 	}
 	w->runs[w->nr_runs++] = (struct fsw_run){ .first = i, .nr = 1, .chains = chains };
 	p->state = FSW_PAGE_POSTED;
+	return true;
 }
 
 static void window_place(struct fsw_window *w)
 {
 	struct fsw_core *core = w->staging->core;
 	u64 next = FSW_NO_FRAME;
+	bool frames = true;	/* once there is none the others need not search for it too */
 	unsigned int i;
 
 	w->nr_runs = 0;
@@ -175,7 +177,7 @@ static void window_place(struct fsw_window *w)
 		if (w->pages[i].state != FSW_PAGE_WAITING)
 			continue;
 		if (fsw_entry_same(fsw_map_get(&core->map, w->pages[i].slot), staged_entry(w, i)))
-			page_place(w, i, &next);
+			frames = frames && page_place(w, i, &next);
 		else
 			w->pages[i].state = FSW_PAGE_DONE;	/* rewritten or freed meanwhile */
 	}
@@ -275,7 +277,8 @@ static void window_send(struct fsw_window *w)
 
 	window_place(w);
 	nr = w->nr_chains;	/* the window may be another's as soon as the last chain ended */
-	fsw_count(w->staging->core, FSW_WINDOWS);
+	if (nr)
+		fsw_count(w->staging->core, FSW_WINDOWS);
 	trace_farswap_window(w->nr, w->nr_runs, nr);
 	atomic_set(&w->acked, 0);
 	atomic_set(&w->pending, nr + 1);
@@ -347,6 +350,7 @@ static void retry_work(struct work_struct *work)
 	list_for_each_entry_safe(w, next, &parked, link) {
 		list_del_init(&w->link);
 		window_send(w);
+		cond_resched();
 	}
 }
 

@@ -16,6 +16,7 @@
 #include <linux/types.h>
 
 typedef uint64_t u64;
+typedef int64_t s64;
 typedef uint32_t u32;
 typedef uint16_t u16;
 typedef uint8_t u8;
@@ -39,6 +40,8 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 #define smp_mb__after_atomic() world_step()
 #define container_of(p, t, m) ((t *)((char *)(p) - offsetof(t, m)))
 #define min(a, b) ((a) < (b) ? (a) : (b))
+#define cond_resched() do { } while (0)
+#define max_t(t, a, b) ((t)(a) > (t)(b) ? (t)(a) : (t)(b))
 #define min_t(t, a, b) min((t)(a), (t)(b))
 #define DIV_ROUND_UP(a, b) (((a) + (b) - 1) / (b))
 #define DIV_ROUND_UP_ULL DIV_ROUND_UP

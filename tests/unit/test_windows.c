@@ -135,6 +135,27 @@ static void staged_pages_go_to_a_new_extent_when_their_donors_are_lost(void **st
 	assert_memory_equal(page, back, sizeof(page));
 }
 
+static void a_cluster_gets_a_new_home_when_its_extent_dies(void **state)
+{
+	static const unsigned int set[] = { 3, 4, 5 };
+	unsigned int i, slot;
+
+	(void)state;
+	start(4, 64, 1);
+	for (slot = 0; slot < 100; slot++)
+		assert_int_equal(fsw_store(core, slot, page), 0);
+	world_quiet();
+	for (i = 0; i < 3; i++)
+		world_kill(i);
+	assert_int_equal(world_extent(core, 2, set, 3), 0);
+	assert_int_equal(fsw_extents_wanted(core), 0);
+	for (slot = 0; slot < 100; slot++)
+		assert_int_equal(fsw_store(core, slot, page), 0);
+	world_quiet();
+	assert_int_equal(fsw_extents_wanted(core), 1);	/* the fresh run is somebody's home now */
+	assert_int_equal(fsw_load(core, 99, page), 0);
+}
+
 static void a_worker_is_refused_at_once(void **state)
 {
 	unsigned int i;
@@ -168,6 +189,7 @@ static void a_slot_out_of_range_is_refused(void **state)
 
 static void a_set_names_each_peer_once_and_an_extent_comes_once(void **state)
 {
+	struct fsw_member again;
 	static const unsigned int twice[] = { 0, 0 }, set[] = { 0, 1 }, four[] = { 0, 1, 2, 3 };
 
 	(void)state;
@@ -178,6 +200,8 @@ static void a_set_names_each_peer_once_and_an_extent_comes_once(void **state)
 	assert_int_equal(world_extent(core, 1, set, 2), -EEXIST);
 	assert_int_equal(world_extent(core, 5, set, 2), 0);
 	assert_int_equal(counters().degraded, 1);
+	again = core->extents.all[1]->members[0];	/* a slab in two extents would be two pages in one place */
+	assert_int_equal(fsw_extent_add(core, 6, 1, &again, 1), -EEXIST);
 }
 
 int main(void)
@@ -188,6 +212,7 @@ int main(void)
 		cmocka_unit_test_teardown(a_full_pool_makes_a_store_wait_for_a_window, stop),
 		cmocka_unit_test_teardown(a_store_with_no_donor_is_refused_in_time_and_then_at_once, stop),
 		cmocka_unit_test_teardown(staged_pages_go_to_a_new_extent_when_their_donors_are_lost, stop),
+		cmocka_unit_test_teardown(a_cluster_gets_a_new_home_when_its_extent_dies, stop),
 		cmocka_unit_test_teardown(a_worker_is_refused_at_once, stop),
 		cmocka_unit_test_teardown(a_store_without_a_map_table_waits_for_an_extent, stop),
 		cmocka_unit_test_teardown(a_slot_out_of_range_is_refused, stop),
