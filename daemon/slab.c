@@ -23,16 +23,20 @@ uint32_t slab_count(void)
  */
 static int map_memory(struct slab *slab)
 {
-	slab->fd = memfd_create("farswap-slab", MFD_CLOEXEC);
-	if (slab->fd < 0)
+	int fd = memfd_create("farswap-slab", MFD_CLOEXEC);
+	void *data = MAP_FAILED;
+	int ret = 0;
+
+	if (fd < 0)
 		return -errno;
-	if (ftruncate(slab->fd, (off_t)slab->bytes))
-		return -errno;
-	slab->data = mmap(NULL, slab->bytes, PROT_NONE, MAP_SHARED, slab->fd, 0);
-	if (slab->data == MAP_FAILED) {
-		slab->data = NULL;
-		return -errno;
-	}
+	if (!ftruncate(fd, (off_t)slab->bytes))
+		data = mmap(NULL, slab->bytes, PROT_NONE, MAP_SHARED, fd, 0);
+	if (data == MAP_FAILED)
+		ret = -errno;
+	close(fd);	/* the mapping holds the memory; a descriptor per slab would run out */
+	if (ret)
+		return ret;
+	slab->data = data;
 	madvise(slab->data, slab->bytes, MADV_HUGEPAGE);	/* better with, right without */
 	if (madvise(slab->data, slab->bytes, MADV_DONTDUMP) || madvise(slab->data, slab->bytes, MADV_DONTFORK))
 		return -errno;
@@ -45,8 +49,6 @@ static void unmap_memory(struct slab *slab)
 {
 	if (slab->data)
 		munmap(slab->data, slab->bytes);
-	if (slab->fd >= 0)
-		close(slab->fd);
 }
 
 struct slab *slab_create(struct ibv_pd *pd, size_t bytes)

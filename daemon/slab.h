@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A slab: a donor's unit of lent memory, a memfd mapped here and registered in one session's protection domain.
+ * A slab: a donor's unit of lent memory, a memfd mapped (and closed) here and registered in one session's protection domain.
  * Its life: slab_create() -> lent -> slab_revoke() (the region is gone, a late one-sided access errs at the
  * adapter) -> slab_free() (zeroed, then given back). In that order only (rule 5).
  */
@@ -17,7 +17,6 @@ struct slab {
 	uint64_t incarnation;
 	uint64_t extent;		/* the client's, told by GRANT */
 	uint32_t generation;
-	int fd;
 	uint8_t *data;
 	size_t bytes;
 	struct ibv_mr *mr;		/* NULL once revoked */
