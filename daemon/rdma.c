@@ -16,6 +16,7 @@
 #include "session.h"
 
 #define RETRY_EVERY	SECONDS(10)
+#define EVENTS_A_TURN	16	/* others of the loop want their turn too */
 #define PRIVATE_MAX	196	/* the most that any transport delivers with a connect request */
 
 struct queue {
@@ -221,12 +222,13 @@ static int on_cm(sd_event_source *source, int fd, uint32_t events, void *arg)
 {
 	struct rdma_cm_event *event;
 	struct cm_event copy;
+	int turns;
 
 	(void)source;
 	(void)fd;
 	(void)events;
 	(void)arg;
-	while (channel && !rdma_get_cm_event(channel, &event)) {
+	for (turns = 0; turns < EVENTS_A_TURN && !rdma_get_cm_event(channel, &event); turns++) {
 		memset(&copy, 0, sizeof(copy));
 		copy.type = event->event;
 		copy.id = event->id;
