@@ -38,8 +38,11 @@ static void show_device(struct json_object *d)
 	if (*tool_text(d, "error"))
 		printf("  error: %s\n", tool_text(d, "error"));
 	printf("  size: %s, %llu copies\n", size_text(tool_u64(d, "size")), number(d, "copies"));
-	printf("  extents: %llu of %llu, slabs of %s", number(d, "extents"), number(d, "extents_needed"),
-	       size_text(tool_u64(d, "slab_bytes")));
+	if (tool_get(d, "extents"))
+		printf("  extents: %llu of %llu, slabs of %s", number(d, "extents"), number(d, "extents_needed"),
+		       size_text(tool_u64(d, "slab_bytes")));
+	else
+		printf("  extents: not known, slabs of %s", size_text(tool_u64(d, "slab_bytes")));
 	if (degraded)
 		printf(", %llu DEGRADED (fewer live copies than %llu)", degraded, number(d, "copies"));
 	printf("\n");

@@ -2,6 +2,7 @@
 /* The status: what the daemon knows, and for a device in the kernel what the kernel says this moment. */
 #include "status.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,10 @@ struct status_job {
 	struct json_object *status, *device, *peers;
 	uint64_t slabs[DEVICE_PEERS_MAX];	/* members, by position in peers */
 	uint64_t extents, degraded, frames, frames_used;
+	bool complete;				/* the kernel has told all of them */
 };
+
+static const char malformed[] = "malformed answer of the kernel module";
 
 static void put(struct json_object *to, const char *key, struct json_object *value)
 {
@@ -106,7 +110,7 @@ static struct json_object *own_part(void)
 
 static void finish(struct status_job *job)
 {
-	if (job->device) {
+	if (job->complete) {
 		put_u64(job->device, "extents", job->extents);
 		put_u64(job->device, "extents_degraded", job->degraded);
 		put_u64(job->device, "frames", job->frames);
@@ -116,6 +120,13 @@ static void finish(struct status_job *job)
 	put(job->status, "peers", job->peers);
 	job->done(job->status, job->arg);
 	free(job);
+}
+
+/* what is not known is left out: no number instead of a wrong one */
+static void finish_failed(struct status_job *job, const char *why)
+{
+	put_text(job->device, "error", why);
+	finish(job);
 }
 
 /* position in peers, or -1 */
@@ -131,20 +142,20 @@ static int find_peer(struct status_job *job, uint32_t number)
 	return -1;
 }
 
-static void count_extent(struct status_job *job, const struct nlmsghdr *nlh)
+static int count_extent(struct status_job *job, const struct nlmsghdr *nlh)
 {
 	struct nlattr *attrs[FARSWAP_A_MAX + 1], *member[FARSWAP_A_MAX + 1], *one;
 	unsigned int live = 0;
 	int left, at;
 
 	if (farswap_nl_parse(nlh, attrs) || !attrs[FARSWAP_A_MEMBERS])
-		return;
+		return -EBADMSG;
 	job->extents++;
 	job->frames += farswap_nl_u32(attrs, FARSWAP_A_FRAMES);
 	job->frames_used += farswap_nl_u32(attrs, FARSWAP_A_FRAMES_USED);
 	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left) {
 		if (farswap_nl_parse_nested(one, member))
-			continue;
+			return -EBADMSG;
 		at = find_peer(job, farswap_nl_u32(member, FARSWAP_A_NODE));
 		if (at >= 0)
 			job->slabs[at]++;
@@ -152,6 +163,7 @@ static void count_extent(struct status_job *job, const struct nlmsghdr *nlh)
 		live += !member[FARSWAP_A_MEMBER_LIVE] || farswap_nl_u8(member, FARSWAP_A_MEMBER_LIVE);
 	}
 	job->degraded += live < device.copies;
+	return 0;
 }
 
 static void on_extents(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -159,10 +171,16 @@ static void on_extents(int error, const char *why, const struct kernel_answer *a
 	struct status_job *job = arg;
 	size_t i;
 
-	(void)error;
-	(void)why;
-	for (; answers; answers = answers->next)
-		count_extent(job, answers->nlh);
+	for (; answers && !error; answers = answers->next)
+		if (count_extent(job, answers->nlh)) {
+			error = -EBADMSG;
+			why = malformed;
+		}
+	if (error) {
+		finish_failed(job, why);
+		return;
+	}
+	job->complete = true;
 	for (i = 0; i < json_object_array_length(job->peers) && i < DEVICE_PEERS_MAX; i++) {
 		struct json_object *one = json_object_array_get_idx(job->peers, i);
 
@@ -172,7 +190,7 @@ static void on_extents(int error, const char *why, const struct kernel_answer *a
 	finish(job);
 }
 
-static void add_peer(struct status_job *job, const struct nlmsghdr *nlh)
+static int add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 {
 	struct json_object *one = json_object_new_object();
 	struct nlattr *attrs[FARSWAP_A_MAX + 1];
@@ -181,7 +199,7 @@ static void add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 
 	if (farswap_nl_parse(nlh, attrs)) {
 		json_object_put(one);
-		return;
+		return -EBADMSG;
 	}
 	put_u64(one, "number", farswap_nl_u32(attrs, FARSWAP_A_NODE));
 	put_text(one, "name", farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
@@ -196,6 +214,7 @@ static void add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 	put_text(one, "control", link && link->state == LINK_READY ? "up" : "down");
 	put_text(one, "control_reason", link ? link->why : "not in cluster.conf");
 	json_object_array_add(job->peers, one);
+	return 0;
 }
 
 /* the kernel's order is the newest first or any other */
@@ -211,10 +230,15 @@ static void on_peers(int error, const char *why, const struct kernel_answer *ans
 {
 	struct status_job *job = arg;
 
-	(void)error;
-	(void)why;
-	for (; answers; answers = answers->next)
-		add_peer(job, answers->nlh);
+	for (; answers && !error; answers = answers->next)
+		if (add_peer(job, answers->nlh)) {
+			error = -EBADMSG;
+			why = malformed;
+		}
+	if (error) {
+		finish_failed(job, why);
+		return;
+	}
 	json_object_array_sort(job->peers, by_number);
 	kernel_call(device_msg(FARSWAP_CMD_EXTENT_GET, 1), on_extents, job);
 }
@@ -258,8 +282,7 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 	struct nlattr *attrs[FARSWAP_A_MAX + 1];
 
 	if (error || !answers || farswap_nl_parse(answers->nlh, attrs)) {
-		put_text(job->device, "error", error ? why : "malformed answer of the kernel module");
-		finish(job);
+		finish_failed(job, error ? why : malformed);
 		return;
 	}
 	put_text(job->device, "kernel_state", farswap_nl_dev_state(farswap_nl_u8(attrs, FARSWAP_A_DEV_STATE)));
