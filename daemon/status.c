@@ -110,7 +110,7 @@ static struct json_object *own_part(void)
 
 static void finish(struct status_job *job)
 {
-	if (job->complete) {
+	if (job->device && job->complete) {
 		put_u64(job->device, "extents", job->extents);
 		put_u64(job->device, "extents_degraded", job->degraded);
 		put_u64(job->device, "frames", job->frames);
@@ -315,8 +315,10 @@ void status_get(status_done done, void *arg)
 		put_text(job->device, "state", device_phase_text(device.phase));
 		put_u64(job->device, "extents_needed", device.slab_bytes ? device_extents_needed() : 0);
 	}
-	if (device.in_kernel)
+	if (device.in_kernel) {
 		kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_device, job);
-	else
-		finish(job);
+		return;
+	}
+	job->complete = true;	/* there is nothing to ask for */
+	finish(job);
 }
