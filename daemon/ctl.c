@@ -225,6 +225,27 @@ static int parse_up(int argc, char **argv, struct up_options *options)
 	return 0;
 }
 
+static struct json_object *request_for(const char *cmd, const char *device)
+{
+	struct json_object *request = json_object_new_object();
+
+	json_object_object_add(request, "cmd", json_object_new_string(cmd));
+	json_object_object_add(request, "device", json_object_new_string(device));
+	return request;
+}
+
+static int take_down(struct tool *tool, const char *device)
+{
+	struct json_object *reply;
+	int code;
+
+	reply = tool_ask(tool, request_for("down", device), &code);
+	if (reply && *tool_text(reply, "notice"))
+		fprintf(stderr, "farswap: %s\n", tool_text(reply, "notice"));
+	json_object_put(reply);
+	return code;
+}
+
 int cmd_up(struct tool *tool, int argc, char **argv)
 {
 	struct up_options options = { 0 };
@@ -243,9 +264,7 @@ int cmd_up(struct tool *tool, int argc, char **argv)
 	code = tool_conf(tool);
 	if (code)
 		return code;
-	request = json_object_new_object();
-	json_object_object_add(request, "cmd", json_object_new_string("up"));
-	json_object_object_add(request, "device", json_object_new_string(device));
+	request = request_for("up", device);
 	if (options.size)
 		json_object_object_add(request, "size", json_object_new_uint64(options.size));
 	if (options.copies)
@@ -256,26 +275,19 @@ int cmd_up(struct tool *tool, int argc, char **argv)
 	if (*tool_text(reply, "notice"))
 		fprintf(stderr, "farswap: not used: %s\n", tool_text(reply, "notice"));
 	json_object_put(reply);
-	return swap_on(device, &options);
+	code = swap_on(device, &options);
+	if (code)
+		take_down(tool, device);	/* nothing is left of an `up` that failed */
+	return code;
 }
 
 int cmd_down(struct tool *tool, int argc, char **argv)
 {
 	const char *device = argc == 2 ? tool_device(argv[1]) : NULL;
-	struct json_object *request, *reply;
 	int code;
 
 	if (!device)
 		return tool_fail(EXIT_USAGE, "down wants one device name, like farswap0");
 	code = tool_conf(tool);
-	if (code)
-		return code;
-	request = json_object_new_object();
-	json_object_object_add(request, "cmd", json_object_new_string("down"));
-	json_object_object_add(request, "device", json_object_new_string(device));
-	reply = tool_ask(tool, request, &code);
-	if (reply && *tool_text(reply, "notice"))
-		fprintf(stderr, "farswap: %s\n", tool_text(reply, "notice"));
-	json_object_put(reply);
-	return code;
+	return code ? code : take_down(tool, device);
 }
