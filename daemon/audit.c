@@ -22,6 +22,7 @@ struct audit_job {
 	unsigned int copies;		/* wanted */
 	struct audit_donor donors[256];
 	size_t n_donors;
+	int told;			/* exit code of what has had its line on stderr already */
 	uint64_t stored, staged, errors, short_pages;
 	unsigned int least;		/* good copies of the worst stored page */
 	struct json_object *findings;	/* of -j */
@@ -108,8 +109,9 @@ static int take_slot(const struct nlmsghdr *nlh, void *arg)
 			const char *device = job->device;
 
 			tool_extents_free(&job->extents);
-			if (tool_extents_read(&job->extents, device))
-				return -EIO;
+			job->told = tool_extents_read(&job->extents, device);
+			if (job->told)
+				return -ECANCELED;
 			extent = tool_extent_find(&job->extents, number);
 		}
 		take_stored(job, attrs, extent);
@@ -133,7 +135,7 @@ static int take_device(const struct nlmsghdr *nlh, void *arg)
 	if (farswap_nl_parse(nlh, attrs))
 		return -EBADMSG;
 	job->copies = farswap_nl_u8(attrs, FARSWAP_A_COPIES);
-	return 0;
+	return job->copies ? 0 : -EBADMSG;	/* what is enough, when that is not known? */
 }
 
 static int call(struct audit_job *job, int cmd, int dump, uint32_t flags, int (*each)(const struct nlmsghdr *, void *))
@@ -149,6 +151,8 @@ static int call(struct audit_job *job, int cmd, int dump, uint32_t flags, int (*
 		ret = farswap_nl_call(msg, each, job, err, sizeof(err));
 		nlmsg_free(msg);
 	}
+	if (job->told)
+		return job->told;
 	if (farswap_nl_is_gone(ret) && ret != -EPROTONOSUPPORT)
 		return tool_fail(EXIT_FAILED, "there is no farswap device %s", job->device);
 	return ret ? tool_fail(EXIT_FAILED, "%s: %s", job->device, err) : 0;
@@ -194,6 +198,9 @@ static void print_table(const struct audit_job *job)
 	printf("%s: stored=%llu staged=%llu errors=%llu short=%llu copies=%u of %u\n", job->device,
 	       (unsigned long long)job->stored, (unsigned long long)job->staged, (unsigned long long)job->errors,
 	       (unsigned long long)job->short_pages, job->least, job->copies);
+	if (!job->stored)
+		printf("%s: %s: no copy was read\n", job->device,
+		       job->staged || job->errors ? "no page is stored" : "no page is held");
 }
 
 int cmd_audit(struct tool *tool, int argc, char **argv)
@@ -209,6 +216,8 @@ int cmd_audit(struct tool *tool, int argc, char **argv)
 		return tool_fail(EXIT_USAGE, "audit wants one device name, like farswap0");
 	job.findings = json_object_new_array();
 	code = call(&job, FARSWAP_CMD_DEV_GET, 0, 0, take_device);
+	if (!code && !job.copies)
+		code = tool_fail(EXIT_FAILED, "%s: the kernel module does not tell its state", job.device);
 	if (!code)
 		code = tool_extents_read(&job.extents, job.device);
 	if (!code)
