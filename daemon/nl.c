@@ -16,6 +16,7 @@
 
 #include "util.h"
 
+#define ANSWER_BYTES	(256 * 1024)
 #define ANSWER_LIMIT_S	60	/* a VERIFY dump reads a batch of pages over RDMA before each part of its answer */
 
 static struct nla_policy policy[FARSWAP_A_MAX + 1] = {
@@ -163,23 +164,17 @@ static int take_datagram(void *data, int bytes, int (*each)(const struct nlmsghd
 	return 1;
 }
 
-static int collect(struct nl_sock *sock, int (*each)(const struct nlmsghdr *nlh, void *arg), void *arg,
+static int collect(struct nl_sock *sock, char *buf, int (*each)(const struct nlmsghdr *nlh, void *arg), void *arg,
 		   char *err, size_t size)
 {
-	static const size_t room = 256 * 1024;
-	char *buf = malloc(room);
 	ssize_t n;
 	int ret = 1;
 
-	if (!buf) {
-		snprintf(err, size, "out of memory");
-		return -ENOMEM;
-	}
 	while (ret == 1) {
-		n = recv(nl_socket_get_fd(sock), buf, room, MSG_TRUNC);
+		n = recv(nl_socket_get_fd(sock), buf, ANSWER_BYTES, MSG_TRUNC);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 || (size_t)n > room) {
+		if (n < 0 || n > ANSWER_BYTES) {
 			ret = n < 0 ? -errno : -EMSGSIZE;
 			if (ret == -EAGAIN)
 				ret = -ETIMEDOUT;
@@ -188,7 +183,6 @@ static int collect(struct nl_sock *sock, int (*each)(const struct nlmsghdr *nlh,
 		}
 		ret = take_datagram(buf, (int)n, each, arg, err, size);
 	}
-	free(buf);
 	return ret;
 }
 
@@ -197,10 +191,17 @@ int farswap_nl_call(struct nl_msg *msg, int (*each)(const struct nlmsghdr *nlh, 
 	struct nlmsghdr *nlh = nlmsg_hdr(msg);
 	struct nl_sock *sock;
 	int family, ret;
+	char *buf;
 
 	ret = open_socket(&sock, &family, err, size);
 	if (ret)
 		return ret;
+	buf = malloc(ANSWER_BYTES);	/* before the send: what has been done must not be told as failed */
+	if (!buf) {
+		snprintf(err, size, "out of memory");
+		nl_socket_free(sock);
+		return -ENOMEM;
+	}
 	nlh->nlmsg_type = (uint16_t)family;
 	nlh->nlmsg_pid = nl_socket_get_local_port(sock);
 	/* the handler in the kernel runs inside this send, however long it takes */
@@ -208,8 +209,9 @@ int farswap_nl_call(struct nl_msg *msg, int (*each)(const struct nlmsghdr *nlh, 
 		ret = -errno;
 		snprintf(err, size, "cannot send to the kernel module: %s", strerror(-ret));
 	} else {
-		ret = collect(sock, each, arg, err, size);
+		ret = collect(sock, buf, each, arg, err, size);
 	}
+	free(buf);
 	nl_socket_free(sock);
 	if (ret == -EPERM)
 		snprintf(err, size, "not permitted: the kernel module wants CAP_SYS_ADMIN (be root)");
