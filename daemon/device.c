@@ -13,13 +13,14 @@
 
 #define REACH_NS	12000000000ull
 #define POLL_EVERY	SECONDS(1)
-#define DELETE_TRIES	5
+#define DELETE_TRIES	5	/* then whoever waits for `up` hears of it */
 
 struct device device;
 
 static sd_event_source *kick, *tick;
 static unsigned int delete_tries;
 static bool delete_sent;
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 const char *device_phase_text(enum device_phase phase)
 {
@@ -400,6 +401,19 @@ void device_up(const char *name, uint64_t size, unsigned int copies, device_done
 
 /* --- down --- */
 
+/* at the next tick, for as long as it takes: donors may not let go of what the kernel still uses */
+static void undo_again(const char *why)
+{
+	char text[sizeof(device.failure) + 400];
+
+	delete_sent = false;
+	farswap_log_limited(&limit, "%s cannot be deleted yet: %s", device.name, why);
+	if (++delete_tries != DELETE_TRIES)
+		return;
+	snprintf(text, sizeof(text), "%s; %s cannot be deleted yet: %s", device.failure, device.name, why);
+	answer(1, text);
+}
+
 static void on_deleted(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	char text[400];
@@ -412,13 +426,8 @@ static void on_deleted(int error, const char *why, const struct kernel_answer *a
 		device_enter(PHASE_CLOSING);
 		return;
 	}
-	if (device.failure[0] || device.gone) {
-		if (++delete_tries < DELETE_TRIES) {
-			delete_sent = false;	/* again at the next tick */
-			return;
-		}
-		farswap_log("%s cannot be deleted: %s", device.name, why);
-		device_enter(PHASE_CLOSING);
+	if (device.failure[0]) {
+		undo_again(why);
 		return;
 	}
 	if (error == -EBUSY)
