@@ -247,7 +247,7 @@ static void on_granted(struct link *link, const union farswap_msg *answer, void 
 		settle();
 }
 
-static bool ask(struct device_peer *peer)
+static void ask(struct device_peer *peer)
 {
 	union farswap_msg msg;
 
@@ -257,14 +257,13 @@ static bool ask(struct device_peer *peer)
 	msg.grant.generation = htole32(1);
 	if (!link_request(peer->link, &msg, on_granted, peer)) {
 		refused(peer, "control connection lost");
-		return false;
+		return;
 	}
 	device.build.in_air++;
 	device.in_air++;
-	return true;
 }
 
-/* as many donors as are missing; only called with no GRANT in the air */
+/* as many donors as are missing; only called with no GRANT in the air. Whoever cannot be asked is barred: it ends. */
 static void ask_more(void)
 {
 	struct placement_node nodes[DEVICE_PEERS_MAX];
@@ -273,10 +272,12 @@ static void ask_more(void)
 	unsigned int got, i;
 	size_t n;
 
-	n = candidates(nodes, map);
-	got = placement_choose(nodes, n, device.copies - device.build.n, &device.seed, chosen);
-	for (i = 0; i < got; i++)
-		ask(map[chosen[i]]);
+	do {
+		n = candidates(nodes, map);
+		got = placement_choose(nodes, n, device.copies - device.build.n, &device.seed, chosen);
+		for (i = 0; i < got; i++)
+			ask(map[chosen[i]]);
+	} while (got && !device.build.in_air);
 }
 
 /* slabs that a build was granted and did not get into the kernel serve the next one: donors do not take them back */

@@ -49,6 +49,8 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 		return;
 	}
 	device.want = farswap_nl_u32(attrs, FARSWAP_A_WANT);
+	if (device.want && extent_building())
+		device.want--;		/* the kernel does not know of that one yet */
 	device.in_air++;
 	kernel_call(device_msg(FARSWAP_CMD_PEER_GET, 1), on_peers, NULL);
 }
