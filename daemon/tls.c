@@ -35,21 +35,25 @@ int farswap_tls_init(const uint8_t key[FARSWAP_KEY_BYTES], bool (*known)(const c
 	memcpy(cluster_key, key, FARSWAP_KEY_BYTES);
 	is_known = known;
 	ret = gnutls_priority_init(&priority, PRIORITY, NULL);
-	if (ret < 0)
-		return ret;
-	ret = gnutls_psk_allocate_server_credentials(&server_cred);
 	if (ret < 0) {
-		gnutls_priority_deinit(priority);
+		priority = NULL;
 		return ret;
 	}
+	ret = gnutls_psk_allocate_server_credentials(&server_cred);
+	if (ret < 0)
+		return ret;
 	gnutls_psk_set_server_credentials_function(server_cred, give_key);
 	return 0;
 }
 
 void farswap_tls_exit(void)
 {
-	gnutls_psk_free_server_credentials(server_cred);
-	gnutls_priority_deinit(priority);
+	if (server_cred)
+		gnutls_psk_free_server_credentials(server_cred);
+	if (priority)
+		gnutls_priority_deinit(priority);
+	server_cred = NULL;
+	priority = NULL;
 	explicit_bzero(cluster_key, sizeof(cluster_key));
 }
 
