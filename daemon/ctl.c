@@ -85,11 +85,12 @@ static char *read_line(int fd)
 static struct json_object *exchange(int fd, const char *request)
 {
 	struct json_object *reply = NULL;
-	char *line = NULL;
+	char *line;
 
-	if (send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request) &&
-	    send(fd, "\n", 1, MSG_NOSIGNAL) == 1)
-		line = read_line(fd);
+	/* a daemon that refuses has said so and closed already: then nothing can be sent, but its line can be read */
+	if (send(fd, request, strlen(request), MSG_NOSIGNAL) == (ssize_t)strlen(request))
+		send(fd, "\n", 1, MSG_NOSIGNAL);
+	line = read_line(fd);
 	if (line)
 		reply = json_tokener_parse(line);
 	free(line);

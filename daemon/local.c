@@ -187,9 +187,17 @@ static bool is_permitted(int fd)
 	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &bytes) && (cred.uid == 0 || cred.uid == geteuid());
 }
 
+static void refuse(int peer, const char *why)
+{
+	char line[200];
+	int bytes = snprintf(line, sizeof(line), "{\"ok\":false,\"error\":\"%s\",\"code\":1}\n", why);
+
+	send(peer, line, (size_t)bytes, MSG_NOSIGNAL);
+	close(peer);
+}
+
 static int on_connection(sd_event_source *s, int fd, uint32_t events, void *arg)
 {
-	static const char refusal[] = "{\"ok\":false,\"error\":\"not permitted: be root\",\"code\":1}\n";
 	struct local_conn *conn;
 	int room = 1 << 20;
 	int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -199,10 +207,13 @@ static int on_connection(sd_event_source *s, int fd, uint32_t events, void *arg)
 	(void)arg;
 	if (peer < 0)
 		return 0;
-	conn = is_permitted(peer) && n_conns < CONNS_MAX ? calloc(1, sizeof(*conn)) : NULL;
+	if (!is_permitted(peer)) {
+		refuse(peer, "not permitted: be root");
+		return 0;
+	}
+	conn = n_conns < CONNS_MAX ? calloc(1, sizeof(*conn)) : NULL;
 	if (!conn) {
-		send(peer, refusal, sizeof(refusal) - 1, MSG_NOSIGNAL);
-		close(peer);
+		refuse(peer, "farswapd is busy with other requests: try again later");
 		return 0;
 	}
 	setsockopt(peer, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
