@@ -187,12 +187,12 @@ static bool look_at_head(struct chan *chan)
 	return !verdict;
 }
 
+/* one message a turn: others want theirs too, and the answer to one may take registering a slab */
 static void receive(struct chan *chan)
 {
-	int turns = 64;		/* others want their turn too; gnutls may hold more, see the end */
 	ssize_t n;
 
-	while (chan->state == CHAN_READY && turns-- > 0) {
+	while (chan->state == CHAN_READY) {
 		n = gnutls_record_recv(chan->tls, chan->in + chan->in_bytes, chan->in_want - chan->in_bytes);
 		if (n == GNUTLS_E_AGAIN || n == GNUTLS_E_INTERRUPTED)
 			return;
@@ -226,6 +226,7 @@ static void receive(struct chan *chan)
 				continue;
 		}
 		deliver(chan);
+		break;
 	}
 	if (chan->state == CHAN_READY && gnutls_record_check_pending(chan->tls)) {
 		/* epoll does not know of bytes inside gnutls: come again without waiting */
