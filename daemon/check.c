@@ -169,6 +169,18 @@ static bool read_line(const char *path, char *line, size_t size)
 	return ok;
 }
 
+static void check_huge_pages(void)
+{
+	char line[128];
+
+	if (!read_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", line, sizeof(line)))
+		return;
+	if (strstr(line, "[never]") || strstr(line, "[deny]"))
+		say(WARN, "huge pages", "slabs get small pages: echo advise > /sys/kernel/mm/transparent_hugepage/shmem_enabled");
+	else
+		say(OK, "huge pages", "for slabs: %s", line);
+}
+
 static void check_module(void)
 {
 	char version[64] = "";
@@ -266,6 +278,8 @@ int cmd_check(struct tool *tool, int argc, char **argv)
 		check_mtu(&tool->conf.self->addr);
 		check_rdma(&tool->conf.self->addr);
 		check_memlock(tool);
+		if (tool->conf.self->lend)
+			check_huge_pages();
 		check_module();
 		check_daemon(tool);
 		if (check_key(tool, key))
