@@ -10,6 +10,12 @@
 
 #include "unique.h"
 
+/*
+ * A page is mapped and registered behind each slab, and told to nobody. Soft-RoCE up to 6.1 (rxe_mr_copy) reads a pointer past its
+ * table when an access ends with the last page of a region whose table is full, as that of a power of two is.
+ */
+#define BEHIND	4096
+
 static uint32_t count;
 
 uint32_t slab_count(void)
@@ -29,8 +35,8 @@ static int map_memory(struct slab *slab)
 
 	if (fd < 0)
 		return -errno;
-	if (!ftruncate(fd, (off_t)slab->bytes))
-		data = mmap(NULL, slab->bytes, PROT_NONE, MAP_SHARED, fd, 0);
+	if (!ftruncate(fd, (off_t)(slab->bytes + BEHIND)))
+		data = mmap(NULL, slab->bytes + BEHIND, PROT_NONE, MAP_SHARED, fd, 0);
 	if (data == MAP_FAILED)
 		ret = -errno;
 	close(fd);	/* the mapping holds the memory; a descriptor per slab would run out */
@@ -38,9 +44,10 @@ static int map_memory(struct slab *slab)
 		return ret;
 	slab->data = data;
 	madvise(slab->data, slab->bytes, MADV_HUGEPAGE);	/* better with, right without */
-	if (madvise(slab->data, slab->bytes, MADV_DONTDUMP) || madvise(slab->data, slab->bytes, MADV_DONTFORK))
+	if (madvise(slab->data, slab->bytes + BEHIND, MADV_DONTDUMP) ||
+	    madvise(slab->data, slab->bytes + BEHIND, MADV_DONTFORK))
 		return -errno;
-	if (mprotect(slab->data, slab->bytes, PROT_READ | PROT_WRITE))
+	if (mprotect(slab->data, slab->bytes + BEHIND, PROT_READ | PROT_WRITE))
 		return -errno;
 	return 0;
 }
@@ -48,7 +55,7 @@ static int map_memory(struct slab *slab)
 static void unmap_memory(struct slab *slab)
 {
 	if (slab->data)
-		munmap(slab->data, slab->bytes);
+		munmap(slab->data, slab->bytes + BEHIND);
 }
 
 struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
@@ -62,7 +69,7 @@ struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
 	ret = map_memory(slab);
 	if (ret)
 		goto err;
-	slab->mr = ibv_reg_mr(pd, slab->data, bytes,
+	slab->mr = ibv_reg_mr(pd, slab->data, bytes + BEHIND,
 			      IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE);
 	if (!slab->mr) {
 		ret = -errno;
@@ -96,7 +103,7 @@ void slab_free(struct slab *slab)
 {
 	if (slab->mr)
 		abort();	/* a reachable region must not go back to the system */
-	explicit_bzero(slab->data, slab->bytes);
+	explicit_bzero(slab->data, slab->bytes + BEHIND);
 	unmap_memory(slab);
 	free(slab);
 	count--;
