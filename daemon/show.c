@@ -64,7 +64,8 @@ static void show_peer(struct json_object *p)
 	       *tool_text(p, "reason") ? ")" : "");
 	printf("  endpoint: %s port %llu\n", tool_text(p, "address"), number(p, "port"));
 	if (tool_get(p, "slabs"))
-		printf("  %s us: %llu slabs, %s\n", strcmp(tool_text(p, "state"), "lost") ? "lends" : "lent", number(p, "slabs"), size_text(tool_u64(p, "bytes")));
+		printf("  %s us: %llu slabs, %s\n", strcmp(tool_text(p, "state"), "lost") ? "lends" : "lent",
+		       number(p, "slabs"), size_text(tool_u64(p, "bytes")));
 	if (number(p, "read_ns"))
 		printf("  read latency: %.1f us\n", (double)tool_u64(p, "read_ns") / 1000);
 	if (strcmp(tool_text(p, "control"), "up"))
