@@ -4,13 +4,13 @@
 # The test runs on the host under bash -Eeuo pipefail: a command that fails fails the test. The
 # machines run already. $KERNEL, $NODES and $VM_DIR (its directory, removed at the end) are set.
 
-# on NODE COMMAND: runs a shell command in that guest, output as it comes, exit code passed on.
+# on NODE COMMAND: runs shell commands in that guest under set -e, output as it comes, exit code passed on.
 # Its time is $ON_TIMEOUT seconds, 60 unless set: then 124. 125 if the guest is gone. What it leaves
 # in the background stays, and must have its output redirected.
-on() { "$VM_TELL" "$VM_DIR/$1" "${ON_TIMEOUT:-60}" "$2"; }
+on() { "$VM_TELL" "$VM_DIR/$1" "${ON_TIMEOUT:-60}" "set -e; $2"; }
 
 # on_in NODE COMMAND: the same, with our standard input
-on_in() { "$VM_TELL" -i "$VM_DIR/$1" "${ON_TIMEOUT:-60}" "$2"; }
+on_in() { "$VM_TELL" -i "$VM_DIR/$1" "${ON_TIMEOUT:-60}" "set -e; $2"; }
 
 # each COMMAND: on every node, one after the other
 each() {

@@ -39,7 +39,7 @@ daemon_pid() { cat "/tmp/farswapd-node$1.pid"; }
 # daemons_end N...: and waits until they are gone
 daemons_end() {
 	local n
-	for n; do kill "$(daemon_pid "$n")" 2> /dev/null; done
+	for n; do kill "$(daemon_pid "$n")" 2> /dev/null || true; done
 	for n; do
 		while kill -0 "$(daemon_pid "$n")" 2> /dev/null; do sleep 0.1; done
 	done
@@ -53,6 +53,27 @@ limited() {
 	echo "$1" > "$group/memory.max"
 	shift
 	(echo "$BASHPID" > "$group/cgroup.procs" && exec "$@")
+}
+
+# hold SIZE MIB ROUNDS THREADS [SEED]: swapcheck under that limit; fails if a byte was wrong. It then keeps its pages, all in swap and
+# listed in /tmp/dump, until release.
+hold() {
+	rm -f /tmp/hold
+	mkfifo /tmp/hold
+	exec 3<> /tmp/hold
+	limited "$1" swapcheck "$2" "$3" "$4" "${5:-1}" /tmp/dump < /tmp/hold > /tmp/swapcheck 2>&1 &
+	echo $! > /tmp/hold.pid
+	until grep -q 'pages in swap' /tmp/swapcheck; do
+		kill -0 "$(cat /tmp/hold.pid)" 2> /dev/null || break
+		sleep 0.2
+	done
+	cat /tmp/swapcheck
+	grep -q 'wrong_bytes=0' /tmp/swapcheck && grep -q 'pages in swap' /tmp/swapcheck
+}
+
+release() {
+	echo > /tmp/hold
+	while kill -0 "$(cat /tmp/hold.pid)" 2> /dev/null; do sleep 0.2; done
 }
 
 # lent N: slabs that node N has lent, as its daemon says
