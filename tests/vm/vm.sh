@@ -12,7 +12,9 @@
 # and then what lib.sh offers. $MEMORY and $VM_CPUS may change between two vm_start.
 
 # accel: prints QEMU's accelerator flags. /dev/kvm may be there and not work, so KVM is used only
-# after a guest has booted with it; the answer holds until the host boots again.
+# after a guest has booted with it; the answer holds until the host boots again. One thread for all
+# of a guest's CPUs: with one each, QEMU 7.2 sometimes leaves a CPU in int3 for ever while another
+# rewrites its code (static keys), and two sessions fill two cores anyway.
 accel() {
 	local answer
 	answer=$cache/accel-$(cat /proc/sys/kernel/random/boot_id)
@@ -22,7 +24,7 @@ accel() {
 		if [ -w /dev/kvm ] && kvm_boots; then
 			echo "-accel kvm -cpu host" > "$answer.$$"
 		else
-			echo "-accel tcg,thread=multi -cpu max" > "$answer.$$"
+			echo "-accel tcg,thread=single -cpu max" > "$answer.$$"
 		fi
 		mv "$answer.$$" "$answer"
 	fi

@@ -48,7 +48,6 @@ daemons_end() {
 # limited SIZE COMMAND...: in a control group with that memory limit, swap unlimited
 limited() {
 	local group=/sys/fs/cgroup/limited
-	echo +memory > /sys/fs/cgroup/cgroup.subtree_control
 	mkdir -p "$group"
 	echo "$1" > "$group/memory.max"
 	shift
