@@ -31,24 +31,9 @@ static int start(void **state)
 
 static int stop(void **state)
 {
-	unsigned int i;
-
 	(void)state;
-	fsw_core_stop(core);
-	for (i = 0; i < WORLD_PEERS; i++)
-		world_kill(i);
-	world_quiet();
-	fsw_core_free(core);
-	world_end();
+	world_stop(core);
 	return 0;
-}
-
-static struct farswap_counters counters(void)
-{
-	struct farswap_counters c;
-
-	fsw_counters(core, &c);
-	return c;
 }
 
 static void load_is_right(void)
@@ -62,7 +47,7 @@ static void a_staged_page_is_read_from_staging(void **state)
 {
 	(void)state;
 	load_is_right();
-	assert_int_equal(counters().loads_staged, 1);
+	assert_int_equal(world_counters(core).loads_staged, 1);
 }
 
 static void a_slot_never_written_reads_as_zeros(void **state)
@@ -73,7 +58,7 @@ static void a_slot_never_written_reads_as_zeros(void **state)
 	memset(back, 1, sizeof(back));
 	assert_int_equal(fsw_load(core, 400, back), 0);
 	assert_memory_equal(zeros, back, sizeof(zeros));
-	assert_int_equal(counters().loads_empty, 1);
+	assert_int_equal(world_counters(core).loads_empty, 1);
 }
 
 static void a_freed_slot_reads_as_zeros_and_holds_no_frame(void **state)
@@ -87,7 +72,7 @@ static void a_freed_slot_reads_as_zeros_and_holds_no_frame(void **state)
 	fsw_invalidate(core, 42);
 	assert_true(fsw_extent_info(core, 0, &x));
 	assert_int_equal(x.frames_used, 0);
-	assert_int_equal(counters().held, 0);
+	assert_int_equal(world_counters(core).held, 0);
 }
 
 static void a_flipped_bit_is_seen_and_another_copy_read(void **state)
@@ -99,9 +84,9 @@ static void a_flipped_bit_is_seen_and_another_copy_read(void **state)
 	assert_true(world_corrupt(core, 42, 0));
 	for (i = 0; i < 300; i++)
 		load_is_right();
-	assert_true(counters().corrupt > 0);
-	assert_int_equal(counters().corrupt, atomic64_read(&world.peers[0].peer.corrupt));
-	assert_int_equal(counters().load_errors, 0);
+	assert_true(world_counters(core).corrupt > 0);
+	assert_int_equal(world_counters(core).corrupt, atomic64_read(&world.peers[0].peer.corrupt));
+	assert_int_equal(world_counters(core).load_errors, 0);
 }
 
 static void the_audit_names_the_bad_copy(void **state)
@@ -133,7 +118,7 @@ static void a_slow_replica_is_not_waited_for(void **state)
 		load_is_right();
 		world_quiet();
 	}
-	assert_true(counters().read_hedges > 0);
+	assert_true(world_counters(core).read_hedges > 0);
 }
 
 static void one_live_replica_is_enough(void **state)
@@ -143,7 +128,7 @@ static void one_live_replica_is_enough(void **state)
 	world_kill(0);
 	world_kill(2);
 	load_is_right();
-	assert_int_equal(counters().degraded, 1);
+	assert_int_equal(world_counters(core).degraded, 1);
 }
 
 static void no_replica_is_an_error_not_a_page(void **state)
@@ -155,7 +140,7 @@ static void no_replica_is_an_error_not_a_page(void **state)
 	for (i = 0; i < 3; i++)
 		world_kill(i);
 	assert_int_equal(fsw_load(core, 42, back), -EIO);
-	assert_int_equal(counters().load_errors, 1);
+	assert_int_equal(world_counters(core).load_errors, 1);
 }
 
 static void a_page_with_no_good_copy_stays_an_error_until_it_is_rewritten(void **state)

@@ -35,25 +35,10 @@ static void start(unsigned int window, unsigned int staging, unsigned int extent
 
 static int stop(void **state)
 {
-	unsigned int i;
-
 	(void)state;
 	world_worker = false;
-	fsw_core_stop(core);
-	for (i = 0; i < WORLD_PEERS; i++)
-		world_kill(i);
-	world_quiet();
-	fsw_core_free(core);
-	world_end();
+	world_stop(core);
 	return 0;
-}
-
-static struct farswap_counters counters(void)
-{
-	struct farswap_counters c;
-
-	fsw_counters(core, &c);
-	return c;
 }
 
 static void sequential_stores_fill_windows_of_one_run(void **state)
@@ -64,7 +49,7 @@ static void sequential_stores_fill_windows_of_one_run(void **state)
 	start(32, 128, 1);
 	for (i = 0; i < 128; i++)
 		assert_int_equal(fsw_store(core, i, page), 0);
-	assert_int_equal(counters().windows, 4);
+	assert_int_equal(world_counters(core).windows, 4);
 	assert_int_equal(world.chains, 4 * 3);	/* a doorbell for each window and donor */
 	assert_int_equal(world.pieces, 4 * 3);	/* with one WRITE each */
 }
@@ -74,10 +59,10 @@ static void an_open_window_is_sent_by_the_timer(void **state)
 	(void)state;
 	start(32, 128, 1);
 	assert_int_equal(fsw_store(core, 5, page), 0);
-	assert_int_equal(counters().windows, 0);
+	assert_int_equal(world_counters(core).windows, 0);
 	world_quiet();
-	assert_int_equal(counters().windows, 1);
-	assert_int_equal(counters().staged, 0);
+	assert_int_equal(world_counters(core).windows, 1);
+	assert_int_equal(world_counters(core).staged, 0);
 }
 
 static void a_full_pool_makes_a_store_wait_for_a_window(void **state)
@@ -88,8 +73,8 @@ static void a_full_pool_makes_a_store_wait_for_a_window(void **state)
 	start(4, 8, 1);
 	for (i = 0; i < 200; i++)
 		assert_int_equal(fsw_store(core, i, page), 0);
-	assert_true(counters().waits > 0);
-	assert_int_equal(counters().refused, 0);
+	assert_true(world_counters(core).waits > 0);
+	assert_int_equal(world_counters(core).refused, 0);
 }
 
 static void a_store_with_no_donor_is_refused_in_time_and_then_at_once(void **state)
@@ -127,10 +112,10 @@ static void staged_pages_go_to_a_new_extent_when_their_donors_are_lost(void **st
 	for (i = 0; i < 3; i++)
 		world_kill(i);
 	world_quiet();
-	assert_int_equal(counters().staged, 8);
+	assert_int_equal(world_counters(core).staged, 8);
 	assert_int_equal(world_extent(core, 9, set, 3), 0);
 	world_quiet();
-	assert_int_equal(counters().staged, 0);
+	assert_int_equal(world_counters(core).staged, 0);
 	assert_int_equal(fsw_load(core, 3, back), 0);
 	assert_memory_equal(page, back, sizeof(page));
 }
@@ -199,7 +184,7 @@ static void a_set_names_each_peer_once_and_an_extent_comes_once(void **state)
 	assert_int_equal(world_extent(core, 5, set, 0), -EINVAL);
 	assert_int_equal(world_extent(core, 1, set, 2), -EEXIST);
 	assert_int_equal(world_extent(core, 5, set, 2), 0);
-	assert_int_equal(counters().degraded, 1);
+	assert_int_equal(world_counters(core).degraded, 1);
 	again = core->extents.all[1]->members[0];	/* a slab in two extents would be two pages in one place */
 	assert_int_equal(fsw_extent_add(core, 6, 1, &again, 1), -EEXIST);
 }

@@ -376,6 +376,26 @@ void world_end(void)
 		free(slabs[--nr_slabs]);
 }
 
+void world_stop(struct fsw_core *core)
+{
+	unsigned int i;
+
+	fsw_core_stop(core);
+	for (i = 0; i < WORLD_PEERS; i++)
+		world_kill(i);
+	world_quiet();
+	fsw_core_free(core);
+	world_end();
+}
+
+struct farswap_counters world_counters(struct fsw_core *core)
+{
+	struct farswap_counters c;
+
+	fsw_counters(core, &c);
+	return c;
+}
+
 int world_extent(struct fsw_core *core, u64 id, const unsigned int *peers, unsigned int nr)
 {
 	struct fsw_member members[FARSWAP_COPIES_MAX];

@@ -33,6 +33,8 @@ extern const struct fsw_transport_ops world_ops;
 void world_start(u64 seed);
 u32 world_random(u32 below);
 void world_quiet(void);			/* deliver everything, run all work that is due */
+void world_stop(struct fsw_core *core);	/* the device goes: every peer ends, then the core, then the world */
+struct farswap_counters world_counters(struct fsw_core *core);
 void world_end(void);			/* frees slabs; asserts that nothing is in flight */
 void world_kill(unsigned int peer);	/* its queue pairs go to error */
 /* A new extent on the given peers; its slabs are the world's. */
