@@ -50,7 +50,4 @@ void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old);
 /* memcpy and CRC-32C of what was copied. One pass for the cache: page-sized pieces stay in L1 between the two. */
 u32 fsw_copy_sum(void *dst, const void *src, size_t bytes);
 
-/* Put the entry's bytes into dst, which takes a page. 0, -EAGAIN (changed meanwhile), -EBADMSG (other bytes). load.c */
-int fsw_staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst);
-
 #endif

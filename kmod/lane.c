@@ -27,7 +27,7 @@ static void dispatch_locked(struct fsw_lane *lane)
 			wc[i].wr_cqe->done(lane->cq, &wc[i]);
 }
 
-void fsw_lane_poll(struct fsw_lane *lane)
+static void lane_poll(struct fsw_lane *lane)
 {
 	unsigned long flags;
 
@@ -179,7 +179,7 @@ void fsw_lane_end(struct fsw_lane *lane, struct fsw_rdma_peer *peer)
 {
 	unsigned int i;
 
-	fsw_lane_poll(lane);
+	lane_poll(lane);
 	for (i = 0; i < FSW_LANE_READS; i++) {
 		struct fsw_lane_read *r = &lane->reads[i];
 

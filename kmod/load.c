@@ -16,7 +16,8 @@ static bool entry_current(struct fsw_core *core, u64 slot, struct fsw_entry e)
 	return fsw_entry_same(fsw_map_get(&core->map, slot), e);
 }
 
-int fsw_staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst)
+/* The staged bytes into dst. 0, -EAGAIN (changed meanwhile), -EBADMSG (other bytes) */
+static int staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst)
 {
 	u32 sum = fsw_copy_sum(dst, fsw_place(&core->staging, fsw_entry_index(e)), FSW_PAGE);
 
@@ -252,7 +253,7 @@ static int load_fetch(struct fsw_core *core, struct fsw_load *load, void *page)
 		memset(page, 0, FSW_PAGE);
 		return 0;
 	case FARSWAP_SLOT_STAGED:
-		return fsw_staged_copy(core, load->slot, e, page);
+		return staged_copy(core, load->slot, e, page);
 	case FARSWAP_SLOT_STORED:
 		return load_stored(core, load, page);
 	case FARSWAP_SLOT_ERROR:

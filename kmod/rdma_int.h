@@ -146,7 +146,6 @@ int fsw_lane_init(struct fsw_lane *lane, struct fsw_rdma *rdma, unsigned int ind
 void fsw_lane_exit(struct fsw_lane *lane);
 int fsw_lane_bind(struct fsw_lane *lane, struct ib_device *device);	/* 0 or -errno */
 void fsw_lane_unbind(struct fsw_lane *lane);
-void fsw_lane_poll(struct fsw_lane *lane);	/* dispatches all completions there are. Any context */
 void fsw_lane_sleep(struct fsw_lane *lane);	/* from now on completions need no poller. Any context */
 void fsw_lane_wake(struct fsw_lane *lane);	/* no longer */
 /* posted_ns of the peer's oldest READ in flight; 0: none */

@@ -1,8 +1,7 @@
 # cluster.sh: a farswap cluster in the guests, of both shapes: nodes node1..nodeN at 10.77.0.1..N. guest.sh reads it.
 # shellcheck shell=bash
 
-# cluster_conf N [KEY=VALUE...]: /etc/farswap of N nodes; node1 lends nothing. The key is the same everywhere. NET=fd77:: for IPv6;
-# LEND=slabs of every other node.
+# cluster_conf N [KEY=VALUE...]: /etc/farswap of N nodes; node1 lends nothing, the others 16 slabs. The key is the same everywhere. NET=fd77:: for IPv6.
 cluster_conf() {
 	local n nodes=$1
 	shift
@@ -13,7 +12,7 @@ cluster_conf() {
 		printf '%s\n' key=/etc/farswap/key slab=32M reserve=64M size=512M "$@"
 		for n in $(seq "$nodes"); do
 			printf '[node node%s]\naddress=%s%s\nlend=%s\n' "$n" "${NET:-10.77.0.}" "$n" \
-				"$([ "$n" = 1 ] && echo 0 || echo "${LEND:-16}")"
+				"$([ "$n" = 1 ] && echo 0 || echo 16)"
 		done
 	} > /etc/farswap/cluster.conf
 }
