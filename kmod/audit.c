@@ -23,7 +23,7 @@ static struct fsw_read *copy_read(struct fsw_core *core, u64 slot, const struct 
 	read->status = -ECANCELED;	/* if the entry changed; then fsw_slot_info() starts over */
 	if (fsw_entry_same(fsw_map_get(&core->map, slot), e))
 		core->ops->read_post(core->transport, read, member->peer,
-				     fsw_member_address(&core->extents, member, frame), member->rkey, fsw_entry_length(e));
+				     fsw_entry_remote(&core->extents, member, e), member->rkey, fsw_entry_length(e));
 	return read;
 }
 

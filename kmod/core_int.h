@@ -47,6 +47,8 @@ void fsw_want(struct fsw_core *core);	/* tell farswapd if spare extents are shor
 /* A slot's entry was replaced: let go of what old held. Any context. */
 void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old);
 
+int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page);	/* load.c */
+
 /* memcpy and CRC-32C of what was copied. One pass for the cache: page-sized pieces stay in L1 between the two. */
 u32 fsw_copy_sum(void *dst, const void *src, size_t bytes);
 

@@ -119,6 +119,11 @@ u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 fr
 	return m->remote + (u64)frame_offset(x, frame) * FSW_PAGE;
 }
 
+u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct fsw_entry e)
+{
+	return fsw_member_address(x, m, fsw_entry_index(e)) + fsw_entry_offset(e);
+}
+
 atomic_t *fsw_frame_word(struct fsw_extents *x, u64 frame)
 {
 	return &fsw_frame_extent(x, frame)->words[frame_offset(x, frame)];

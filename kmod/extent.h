@@ -42,6 +42,8 @@ struct fsw_extent *fsw_extents_get(struct fsw_extents *x, unsigned int index);	/
 struct fsw_extent *fsw_frame_extent(struct fsw_extents *x, u64 frame);
 unsigned int fsw_extent_live(const struct fsw_extent *e);	/* members read and written now */
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame);
+/* Where the member keeps the bytes of a STORED entry: fsw_entry_length() of them. */
+u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct fsw_entry e);
 
 #define FSW_NO_FRAME	U64_MAX
 

@@ -16,15 +16,20 @@ static bool entry_current(struct fsw_core *core, u64 slot, struct fsw_entry e)
 	return fsw_entry_same(fsw_map_get(&core->map, slot), e);
 }
 
+/* A page out of an entry's stored bytes. 0, or -EBADMSG: they are not the bytes that were stored. */
+int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page)
+{
+	(void)core;	/* a codec will have its scratch there */
+	return fsw_copy_sum(page, bytes, fsw_entry_length(e)) == e.sum ? 0 : -EBADMSG;
+}
+
 /* The staged bytes into dst. 0, -EAGAIN (changed meanwhile), -EBADMSG (other bytes) */
 static int staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst)
 {
-	u32 sum = fsw_copy_sum(dst, fsw_place(&core->staging, fsw_entry_index(e)), FSW_PAGE);
+	int ret = fsw_unpack(core, e, fsw_place(&core->staging, fsw_entry_index(e)) + fsw_entry_offset(e), dst);
 
 	/* the place is another page's only after the entry left it: then the copy is worthless */
-	if (!entry_current(core, slot, e))
-		return -EAGAIN;
-	return sum == e.sum ? 0 : -EBADMSG;
+	return entry_current(core, slot, e) ? ret : -EAGAIN;
 }
 
 /* ---- one READ ---- */
@@ -57,8 +62,7 @@ static int read_start(struct fsw_core *core, struct fsw_load *load, const struct
 	load->reads[m] = read;
 	load->posted_ns = ktime_get_ns();
 	core->ops->read_post(core->transport, read, x->members[m].peer,
-			     fsw_member_address(&core->extents, &x->members[m], frame), x->members[m].rkey,
-			     fsw_entry_length(e));
+			     fsw_entry_remote(&core->extents, &x->members[m], e), x->members[m].rkey, fsw_entry_length(e));
 	return 0;
 }
 
@@ -119,7 +123,7 @@ static int read_reap(struct fsw_core *core, struct fsw_load *load, const struct 
 
 	if (ret) {
 		fsw_count(core, FSW_FAILOVERS);
-	} else if (fsw_copy_sum(page, load->reads[m]->va, fsw_entry_length(e)) != e.sum) {
+	} else if (fsw_unpack(core, e, load->reads[m]->va, page)) {
 		ret = -EAGAIN;
 		if (entry_current(core, load->slot, e)) {
 			ret = -EBADMSG;

@@ -22,11 +22,17 @@ struct fsw_entry {
 static_assert(sizeof(struct fsw_entry) == 16, "the map is priced at 16 bytes a slot");
 
 /*
- * where, from the low bit: state 2 (enum farswap_slot_state), codec 4 (0: as it is), length 13 (bytes stored), class 2 (0: a
- * whole frame), slot in the frame 3, place (STAGED) or frame (STORED) 40.
+ * where, from the low bit: state 3 (enum farswap_slot_state), codec 4 (enum farswap_codec), length 13 (bytes stored), class 2 (the
+ * frame holds 1 << class slots of FSW_PAGE >> class bytes), slot in the frame 3, place (STAGED) or frame (STORED) 39.
  */
-#define FSW_WHERE_LENGTH	6
-#define FSW_WHERE_INDEX		24
+#define FSW_WHERE_CODEC		3
+#define FSW_WHERE_LENGTH	7
+#define FSW_WHERE_CLASS		20
+#define FSW_WHERE_SUB		22
+#define FSW_WHERE_INDEX		25
+
+#define FSW_CLASSES		4	/* of 4096, 2048, 1024 and 512 bytes */
+#define FSW_SUBS		8	/* slots in a frame of the smallest class */
 
 static inline u64 fsw_where(enum farswap_slot_state state, u64 index)
 {
@@ -35,7 +41,7 @@ static inline u64 fsw_where(enum farswap_slot_state state, u64 index)
 
 static inline enum farswap_slot_state fsw_entry_state(struct fsw_entry e)
 {
-	return e.where & 3;
+	return e.where & 7;
 }
 
 static inline u32 fsw_entry_length(struct fsw_entry e)
@@ -46,6 +52,22 @@ static inline u32 fsw_entry_length(struct fsw_entry e)
 static inline u64 fsw_entry_index(struct fsw_entry e)
 {
 	return e.where >> FSW_WHERE_INDEX;
+}
+
+static inline unsigned int fsw_entry_class(struct fsw_entry e)
+{
+	return e.where >> FSW_WHERE_CLASS & 3;
+}
+
+static inline u32 fsw_class_bytes(unsigned int class)
+{
+	return FSW_PAGE >> class;
+}
+
+/* where the entry's bytes begin in its frame or place */
+static inline u32 fsw_entry_offset(struct fsw_entry e)
+{
+	return (e.where >> FSW_WHERE_SUB & 7) * fsw_class_bytes(fsw_entry_class(e));
 }
 
 static inline bool fsw_entry_same(struct fsw_entry a, struct fsw_entry b)
