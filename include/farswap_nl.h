@@ -109,6 +109,15 @@ enum farswap_slot_state {
 	FARSWAP_SLOT_ERROR,		/* no copy verified: reads fail until it is rewritten or freed */
 };
 
+/* what made a page's stored bytes; the numbers stand in map entries (4 bits) */
+enum farswap_codec {
+	FARSWAP_CODEC_NONE = 0,		/* the page as it is */
+	FARSWAP_CODEC_LZ4,
+	FARSWAP_CODEC_LZO,
+	FARSWAP_CODEC_ZSTD,
+	FARSWAP_CODECS
+};
+
 #define FARSWAP_SLOT_VERIFY	1u	/* SLOT_GET: read and check every copy */
 
 /* counters since the device was made; each also a file in /sys/block/NAME/farswap/ */

@@ -177,14 +177,25 @@ static inline void list_splice_init(struct list_head *from, struct list_head *to
 #define kzalloc(n, g) calloc(1, n)
 #define kcalloc(n, s, g) calloc(n, s)
 #define kvcalloc(n, s, g) calloc(n, s)
+#define kvmalloc_node(n, g, node) ((void)(node), malloc(n))
+#define cpu_to_node(cpu) 0
 #define kfree(p) free((void *)(p))
 #define kvfree(p) free((void *)(p))
+
+static inline void memset64(u64 *p, u64 word, size_t n)
+{
+	while (n--)
+		*p++ = word;
+}
 
 /* ---- per CPU ---- */
 #define alloc_percpu(t) ((t *)calloc(NR_CPUS, sizeof(t)))
 #define free_percpu(p) free(p)
 #define per_cpu_ptr(p, i) (&(p)[i])
 #define raw_cpu_ptr(p) (&(p)[world_cpu])
+#define this_cpu_ptr(p) raw_cpu_ptr(p)
+#define get_cpu_ptr(p) raw_cpu_ptr(p)
+#define put_cpu_ptr(p) ((void)(p))
 #define this_cpu_inc(x) ((void)(x)++)		/* x is of CPU 0: only sums are looked at */
 #define this_cpu_dec(x) ((void)(x)--)
 #define this_cpu_add(x, n) ((void)((x) += (n)))
