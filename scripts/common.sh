@@ -3,6 +3,12 @@
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${FARSWAP_CACHE:-/var/cache/farswap}
 
+# what no guest and no chroot needs: mmdebstrap's options
+slim=()
+for path in /usr/share/{doc,man,locale} /lib/modules/\*/kernel/{drivers/gpu,drivers/media,drivers/net/wireless,sound}; do
+	slim+=("--dpkgopt=path-exclude=$path/*")
+done
+
 die() { echo "${0##*/}: $*" >&2; exit 1; }
 
 # packages SECTION: the names in that section of scripts/packages
