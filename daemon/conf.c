@@ -155,10 +155,10 @@ static int take_number(struct parser *p, const char *key, const char *value, uin
 	return 1;
 }
 
-enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_LWB, CLUSTER_KEYS };
+enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
-	"key", "port", "slab", "reserve", "copies", "size", "spares", "lend_while_borrowing",
+	"key", "port", "slab", "reserve", "copies", "size", "spares", "codec", "lend_while_borrowing",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -166,6 +166,16 @@ static int take_yes_no(struct parser *p, const char *key, const char *value, boo
 	if (strcmp(value, "yes") && strcmp(value, "no"))
 		return fail(p, p->line, "%s=%s: say yes or no", key, value);
 	*out = !strcmp(value, "yes");
+	return 1;
+}
+
+static int take_codec(struct parser *p, const char *value)
+{
+	int codec = farswap_codec_parse(value);
+
+	if (codec < 0)
+		return fail(p, p->line, "codec=%s: say none, lz4, lzo or zstd", value);
+	p->conf->codec = (enum farswap_codec)codec;
 	return 1;
 }
 
@@ -191,7 +201,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares and lend_while_borrowing",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec and lend_while_borrowing",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -220,6 +230,8 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		ok = take_number(p, key, value, 1, 64, &n);
 		conf->spares = (uint32_t)n;
 		return ok;
+	case KEY_CODEC:
+		return take_codec(p, value);
 	default:
 		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
 	}

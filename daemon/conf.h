@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "farswap_nl.h"
 #include "key.h"
 #include "util.h"
 
@@ -33,6 +34,7 @@ struct farswap_conf {
 	uint64_t size_bytes;		/* default swap size of `farswap up` */
 	uint32_t copies;
 	uint32_t spares;		/* extents to keep ahead of need */
+	enum farswap_codec codec;	/* of a device's pages at first */
 	bool lend_while_borrowing;
 	struct farswap_node nodes[FARSWAP_NODES_MAX];
 	unsigned int n_nodes;

@@ -293,6 +293,7 @@ static void make(void)
 		nla_put_u8(msg, FARSWAP_A_COPIES, (uint8_t)device.copies);
 		nla_put_u64(msg, FARSWAP_A_SLAB_BYTES, device.slab_bytes);
 		nla_put_u32(msg, FARSWAP_A_SPARES, device.spares);
+		nla_put_u8(msg, FARSWAP_A_CODEC, (uint8_t)device.codec);
 	}
 	device.in_air++;
 	kernel_call(msg, on_made, NULL);
@@ -390,6 +391,7 @@ void device_up(const char *name, uint64_t size, unsigned int copies, device_done
 	device.copies = copies;
 	device.slab_bytes = farswapd.conf.slab_bytes;
 	device.spares = farswapd.conf.spares;
+	device.codec = farswapd.conf.codec;
 	device.next_peer = 1;
 	device.next_extent = 1;
 	device.done = done;

@@ -99,6 +99,7 @@ struct device {
 	char name[FARSWAP_NAME_BYTES];
 	uint64_t size, slab_bytes;
 	unsigned int copies, spares, lanes;
+	enum farswap_codec codec;	/* that it is made with; the kernel knows what it is now */
 	bool in_kernel;			/* DEV_NEW succeeded, DEV_DEL not yet */
 	unsigned int in_air;		/* requests whose answer is still to come */
 	bool answered;			/* the present phase's request to the kernel */

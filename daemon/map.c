@@ -18,11 +18,12 @@ static void print_json(struct nlattr **attrs, const struct tool_extent *extent, 
 {
 	unsigned int i;
 
-	printf("{\"slot\":%llu,\"state\":\"%s\",\"extent\":%llu,\"frame\":%u,\"sum\":%u,\"length\":%u,\"members\":[",
+	printf("{\"slot\":%llu,\"state\":\"%s\",\"extent\":%llu,\"frame\":%u,\"sum\":%u,\"length\":%u,\"codec\":\"%s\",\"members\":[",
 	       (unsigned long long)farswap_nl_u64(attrs, FARSWAP_A_SLOT),
 	       farswap_nl_slot_state(farswap_nl_u8(attrs, FARSWAP_A_SLOT_STATE)),
 	       (unsigned long long)farswap_nl_u64(attrs, FARSWAP_A_EXTENT), farswap_nl_u32(attrs, FARSWAP_A_FRAME),
-	       farswap_nl_u32(attrs, FARSWAP_A_SUM), farswap_nl_u32(attrs, FARSWAP_A_LENGTH));
+	       farswap_nl_u32(attrs, FARSWAP_A_SUM), farswap_nl_u32(attrs, FARSWAP_A_LENGTH),
+	       farswap_codec_name(farswap_nl_u8(attrs, FARSWAP_A_CODEC)));
 	for (i = 0; extent && i < extent->n; i++) {
 		const struct tool_member *m = &extent->members[i];
 
@@ -40,8 +41,10 @@ static void print_plain(struct nlattr **attrs, const struct tool_extent *extent,
 	printf("slot %llu %s", (unsigned long long)farswap_nl_u64(attrs, FARSWAP_A_SLOT),
 	       farswap_nl_slot_state(farswap_nl_u8(attrs, FARSWAP_A_SLOT_STATE)));
 	if (extent)
-		printf(" extent %llu frame %u sum %08x", (unsigned long long)extent->number,
-		       farswap_nl_u32(attrs, FARSWAP_A_FRAME), farswap_nl_u32(attrs, FARSWAP_A_SUM));
+		printf(" extent %llu frame %u+%u bytes %u codec %s sum %08x", (unsigned long long)extent->number,
+		       farswap_nl_u32(attrs, FARSWAP_A_FRAME), farswap_nl_u32(attrs, FARSWAP_A_OFFSET),
+		       farswap_nl_u32(attrs, FARSWAP_A_LENGTH), farswap_codec_name(farswap_nl_u8(attrs, FARSWAP_A_CODEC)),
+		       farswap_nl_u32(attrs, FARSWAP_A_SUM));
 	for (i = 0; extent && i < extent->n; i++)
 		printf(" %s:%#llx", extent->members[i].name, (unsigned long long)(extent->members[i].remote + offset));
 	printf("\n");
@@ -60,7 +63,8 @@ static int take_slot(const struct nlmsghdr *nlh, void *arg)
 		return 0;
 	if (farswap_nl_u8(attrs, FARSWAP_A_SLOT_STATE) == FARSWAP_SLOT_STORED)
 		extent = tool_extent_find(&job->extents, farswap_nl_u64(attrs, FARSWAP_A_EXTENT));
-	offset = (uint64_t)farswap_nl_u32(attrs, FARSWAP_A_FRAME) * FARSWAP_FRAME_BYTES;
+	offset = (uint64_t)farswap_nl_u32(attrs, FARSWAP_A_FRAME) * FARSWAP_FRAME_BYTES +
+		 farswap_nl_u32(attrs, FARSWAP_A_OFFSET);
 	if (job->json)
 		print_json(attrs, extent, offset);
 	else

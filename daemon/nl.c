@@ -55,6 +55,8 @@ static struct nla_policy policy[FARSWAP_A_MAX + 1] = {
 	[FARSWAP_A_UNREAD]		= { .type = NLA_U32 },
 	[FARSWAP_A_REASON]		= { .type = NLA_STRING },
 	[FARSWAP_A_READ_NS]		= { .type = NLA_U64 },
+	[FARSWAP_A_CODEC]		= { .type = NLA_U8 },
+	[FARSWAP_A_OFFSET]		= { .type = NLA_U32 },
 };
 
 struct nl_msg *farswap_nl_new(int cmd, int dump)
@@ -271,7 +273,7 @@ const char *farswap_nl_peer_state(unsigned int state)
 
 const char *farswap_nl_slot_state(unsigned int state)
 {
-	static const char * const names[] = { "empty", "staged", "stored", "error" };
+	static const char * const names[] = { "empty", "staged", "stored", "error", "filled" };
 
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }

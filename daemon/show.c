@@ -48,7 +48,12 @@ static void show_device(struct json_object *d)
 	printf("\n");
 	if (!c)
 		return;
-	printf("  pages: %llu held, %llu staged\n", number(c, "held"), number(c, "staged"));
+	printf("  pages: %llu held, %llu staged, %llu of one word, in %llu frames of 4 KiB\n", number(c, "held"), number(c, "staged"),
+	       number(c, "filled"), number(c, "frames"));
+	if (number(c, "stored_2048") || number(c, "stored_1024") || number(c, "stored_512"))
+		printf("  compressed: %llu pages to 2048 bytes, %llu to 1024, %llu to 512, %llu as they are\n", number(c, "stored_2048"),
+		       number(c, "stored_1024"), number(c, "stored_512"), number(c, "stored_4096"));
+	printf("  codec: %s\n", tool_text(d, "codec"));
 	printf("  transfer: %llu pages out, %llu pages in\n", number(c, "stores"), number(c, "loads"));
 	printf("  page-in: p50 %.1f us, p99 %.1f us\n", (double)tool_u64(c, "load_p50_ns") / 1000,
 	       (double)tool_u64(c, "load_p99_ns") / 1000);

@@ -287,6 +287,7 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 	}
 	put_text(job->device, "kernel_state", farswap_nl_dev_state(farswap_nl_u8(attrs, FARSWAP_A_DEV_STATE)));
 	put_u64(job->device, "openers", farswap_nl_u32(attrs, FARSWAP_A_OPENERS));
+	put_text(job->device, "codec", farswap_codec_name(farswap_nl_u8(attrs, FARSWAP_A_CODEC)));
 	put_u64(job->device, "lanes", farswap_nl_u32(attrs, FARSWAP_A_LANES));
 	put_u64(job->device, "want", farswap_nl_u32(attrs, FARSWAP_A_WANT));
 	add_counters(job->device, attrs);

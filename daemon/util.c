@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "farswap_nl.h"
 #include "farswap_wire.h"
 
 int farswap_addr_parse(const char *text, uint16_t port, union farswap_addr *out)
@@ -130,6 +131,23 @@ bool farswap_device_name_ok(const char *name)
 		if (!isalnum((unsigned char)name[i]))
 			return false;
 	return i < FARSWAP_NAME_BYTES;
+}
+
+static const char * const codec_names[FARSWAP_CODECS] = FARSWAP_CODEC_NAMES;
+
+const char *farswap_codec_name(unsigned int codec)
+{
+	return codec < FARSWAP_CODECS ? codec_names[codec] : "unknown";
+}
+
+int farswap_codec_parse(const char *name)
+{
+	int codec;
+
+	for (codec = 0; codec < FARSWAP_CODECS; codec++)
+		if (!strcmp(name, codec_names[codec]))
+			return codec;
+	return -EINVAL;
 }
 
 bool farswap_equal_secret(const void *a, const void *b, size_t bytes)

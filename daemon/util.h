@@ -34,6 +34,9 @@ int farswap_parse_bytes(const char *text, uint64_t *bytes);
 int farswap_parse_u64(const char *text, uint64_t max, uint64_t *out);
 /* device names: a letter, then letters and digits; at most 31 */
 bool farswap_device_name_ok(const char *name);
+/* "lz4" and so on, "unknown" if it is none; parse: an enum farswap_codec or -EINVAL */
+const char *farswap_codec_name(unsigned int codec);
+int farswap_codec_parse(const char *name);
 /* equal? takes the same time wherever the first difference is */
 bool farswap_equal_secret(const void *a, const void *b, size_t bytes);
 int farswap_boot_id(uint8_t boot_id[16]);

@@ -5,7 +5,7 @@
  *
  * How a device comes up; each step answers with an ACK, the last one shows /dev/NAME:
  *
- *   DEV_NEW     NAME, SIZE (bytes), COPIES, SLAB_BYTES, SPARES     device in state "new", no disk yet
+ *   DEV_NEW     NAME, SIZE (bytes), COPIES, SLAB_BYTES, SPARES, CODEC     device in state "new", no disk yet
  *   PEER_ADD    NODE, PEER_NAME, SESSION, INCARNATION, ADDRESS (sockaddr_in or sockaddr_in6), PORT,
  *               SOURCE (optional, sockaddr), TOKENS (DEV_GET's LANES + 1 tokens of 16 bytes)
  *               connects the queue pairs and returns when all are up (or with the error)
@@ -86,6 +86,8 @@ enum farswap_nl_attr {
 	FARSWAP_A_COUNTERS,		/* binary: struct farswap_counters */
 	FARSWAP_A_REASON,		/* string: why a peer is lost */
 	FARSWAP_A_READ_NS,		/* u64: recent latency of one READ from the peer */
+	FARSWAP_A_CODEC,		/* u8: enum farswap_codec, of the slot or of pages stored from now on (optional in DEV_NEW: none) */
+	FARSWAP_A_OFFSET,		/* u32: where in its frame a slot's stored bytes begin */
 	__FARSWAP_A_MAX,
 	FARSWAP_A_MAX = __FARSWAP_A_MAX - 1
 };
@@ -107,6 +109,7 @@ enum farswap_slot_state {
 	FARSWAP_SLOT_STAGED,		/* in the staging pool, not yet acknowledged by its replicas */
 	FARSWAP_SLOT_STORED,		/* in its frame on all live members */
 	FARSWAP_SLOT_ERROR,		/* no copy verified: reads fail until it is rewritten or freed */
+	FARSWAP_SLOT_FILLED,		/* one 8-byte word over and over: in the client's map alone */
 };
 
 /* what made a page's stored bytes; the numbers stand in map entries (4 bits) */
@@ -117,6 +120,8 @@ enum farswap_codec {
 	FARSWAP_CODEC_ZSTD,
 	FARSWAP_CODECS
 };
+
+#define FARSWAP_CODEC_NAMES { "none", "lz4", "lzo", "zstd" }	/* the operator's words, by number */
 
 #define FARSWAP_SLOT_VERIFY	1u	/* SLOT_GET: read and check every copy */
 
@@ -142,6 +147,13 @@ struct farswap_counters {
 	unsigned long long held;		/* slots that hold a page now */
 	unsigned long long staged;		/* of these, in the staging pool */
 	unsigned long long degraded;		/* extents with fewer live members than copies */
+	unsigned long long filled;		/* slots held whose page is one word over and over: in the map alone */
+	unsigned long long stored_4096;		/* pages in frames of their own, */
+	unsigned long long stored_2048;		/* and compressed into classes of so many bytes */
+	unsigned long long stored_1024;
+	unsigned long long stored_512;
+	unsigned long long frames;		/* 4 KiB frames in use on each donor of a set */
+	unsigned long long compacted;		/* pages moved to free frames full of holes */
 	unsigned long long load_p50_ns;		/* page-in: from entering the module to verified */
 	unsigned long long load_p99_ns;
 };

@@ -5,43 +5,6 @@
  */
 #include "core_int.h"
 
-/* A READ of member m's copy, posted or failed at once; NULL: none is free until the deadline. */
-static struct fsw_read *copy_read(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e,
-				  u64 deadline)
-{
-	const struct fsw_member *member = &x->members[m];
-	u64 frame = fsw_entry_index(e);
-	struct fsw_read *read;
-
-	/* not an urgent one: this task already holds those of the members before */
-	while (!(read = core->ops->read_get(core->transport, false))) {
-		if (ktime_get_ns() >= deadline)
-			return NULL;
-		core->ops->read_room(core->transport, min(deadline, ktime_get_ns() + 10 * NSEC_PER_MSEC));
-	}
-	read->pin = fsw_frame_pin(&core->extents, frame);
-	read->status = -ECANCELED;	/* if the entry changed; then fsw_slot_info() starts over */
-	if (fsw_entry_same(fsw_map_get(&core->map, slot), e))
-		core->ops->read_post(core->transport, read, member->peer,
-				     fsw_entry_remote(&core->extents, member, e), member->rkey, fsw_entry_length(e));
-	return read;
-}
-
-/* Wait for it. 0: verified. -EBADMSG: other bytes. Else it could not be read. */
-static int copy_check(struct fsw_core *core, struct fsw_read *read, struct fsw_entry e, u64 deadline)
-{
-	int ret;
-
-	while ((ret = smp_load_acquire(&read->status)) == FSW_READ_FLYING && ktime_get_ns() < deadline)
-		core->ops->read_wait(core->transport, &read, 1, deadline);
-	if (ret == FSW_READ_FLYING)
-		ret = -ETIMEDOUT;
-	else if (!ret && fsw_crc32c(~0u, read->va, fsw_entry_length(e)) != e.sum)
-		ret = -EBADMSG;
-	core->ops->read_put(core->transport, read);
-	return ret;
-}
-
 /* All copies are read at once. */
 static void slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
 {
@@ -53,10 +16,12 @@ static void slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, str
 	info->good = info->bad = info->unread = 0;
 	for (m = 0; m < x->nr; m++)
 		if (fsw_peer_live(x->members[m].peer))
-			reads[m] = copy_read(core, slot, x, m, e, deadline);
+			reads[m] = fsw_copy_read(core, slot, x, m, e, deadline);
 	for (m = 0; m < x->nr; m++) {
-		int ret = reads[m] ? copy_check(core, reads[m], e, deadline) : -ENOTCONN;
+		int ret = reads[m] ? fsw_copy_wait(core, reads[m], e, deadline) : -ENOTCONN;
 
+		if (reads[m])
+			core->ops->read_put(core->transport, reads[m]);
 		if (!ret)
 			info->good |= 1 << m;
 		else if (ret == -EBADMSG)
@@ -73,10 +38,12 @@ static void slot_describe(struct fsw_core *core, u64 slot, struct fsw_entry e, s
 		.state = fsw_entry_state(e),
 		.sum = e.sum,
 		.length = fsw_entry_length(e),
+		.codec = fsw_entry_codec(e),
 	};
 	if (info->state == FARSWAP_SLOT_STORED) {
 		info->extent = fsw_frame_extent(&core->extents, fsw_entry_index(e))->id;
-		info->frame = fsw_entry_index(e) & (core->extents.frames - 1);
+		info->frame = fsw_frame_offset(&core->extents, fsw_entry_index(e));
+		info->offset = fsw_entry_offset(e);
 	}
 }
 

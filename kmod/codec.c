@@ -184,12 +184,7 @@ int fsw_decompress(struct fsw_codecs *codecs, enum farswap_codec codec, const vo
 
 /* ---- names ---- */
 
-static const char * const names[FARSWAP_CODECS] = {
-	[FARSWAP_CODEC_NONE] = "none",
-	[FARSWAP_CODEC_LZ4] = "lz4",
-	[FARSWAP_CODEC_LZO] = "lzo",
-	[FARSWAP_CODEC_ZSTD] = "zstd",
-};
+static const char * const names[FARSWAP_CODECS] = FARSWAP_CODEC_NAMES;
 
 const char *fsw_codec_name(enum farswap_codec codec)
 {

@@ -59,7 +59,7 @@ static u64 hist_percentile(struct fsw_core *core, unsigned int percent)
 	return hist_ns(min_t(unsigned int, b, FSW_HIST - 1));
 }
 
-static u64 count_sum(struct fsw_core *core, unsigned int which)
+u64 fsw_count_sum(struct fsw_core *core, unsigned int which)
 {
 	u64 n = 0;
 	int i;
@@ -94,26 +94,33 @@ static unsigned int degraded_now(struct fsw_core *core)
 void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 {
 	*c = (struct farswap_counters){
-		.stores = count_sum(core, FSW_STORES),
-		.loads = count_sum(core, FSW_LOADS),
-		.loads_staged = count_sum(core, FSW_LOADS_STAGED),
-		.loads_empty = count_sum(core, FSW_LOADS_EMPTY),
-		.frees = count_sum(core, FSW_FREES),
-		.refused = count_sum(core, FSW_REFUSED),
-		.waits = count_sum(core, FSW_WAITS),
-		.load_errors = count_sum(core, FSW_LOAD_ERRORS),
-		.corrupt = count_sum(core, FSW_CORRUPT),
-		.read_failovers = count_sum(core, FSW_FAILOVERS),
-		.read_hedges = count_sum(core, FSW_HEDGES),
-		.windows = count_sum(core, FSW_WINDOWS),
-		.write_wrs = count_sum(core, FSW_WRITE_WRS),
-		.write_chains = count_sum(core, FSW_WRITE_CHAINS),
-		.write_bytes = count_sum(core, FSW_WRITE_BYTES),
-		.read_wrs = count_sum(core, FSW_READ_WRS),
-		.parked = count_sum(core, FSW_PARKED),
-		.held = max_t(s64, count_sum(core, FSW_HELD), 0),	/* CPUs are summed one after the other */
+		.stores = fsw_count_sum(core, FSW_STORES),
+		.loads = fsw_count_sum(core, FSW_LOADS),
+		.loads_staged = fsw_count_sum(core, FSW_LOADS_STAGED),
+		.loads_empty = fsw_count_sum(core, FSW_LOADS_EMPTY),
+		.frees = fsw_count_sum(core, FSW_FREES),
+		.refused = fsw_count_sum(core, FSW_REFUSED),
+		.waits = fsw_count_sum(core, FSW_WAITS),
+		.load_errors = fsw_count_sum(core, FSW_LOAD_ERRORS),
+		.corrupt = fsw_count_sum(core, FSW_CORRUPT),
+		.read_failovers = fsw_count_sum(core, FSW_FAILOVERS),
+		.read_hedges = fsw_count_sum(core, FSW_HEDGES),
+		.windows = fsw_count_sum(core, FSW_WINDOWS),
+		.write_wrs = fsw_count_sum(core, FSW_WRITE_WRS),
+		.write_chains = fsw_count_sum(core, FSW_WRITE_CHAINS),
+		.write_bytes = fsw_count_sum(core, FSW_WRITE_BYTES),
+		.read_wrs = fsw_count_sum(core, FSW_READ_WRS),
+		.parked = fsw_count_sum(core, FSW_PARKED),
+		.held = max_t(s64, fsw_count_sum(core, FSW_HELD), 0),	/* CPUs are summed one after the other */
 		.staged = staged_now(core),
 		.degraded = degraded_now(core),
+		.filled = max_t(s64, fsw_count_sum(core, FSW_FILLED), 0),
+		.stored_4096 = max_t(s64, fsw_count_sum(core, FSW_STORED), 0),
+		.stored_2048 = max_t(s64, fsw_count_sum(core, FSW_STORED + 1), 0),
+		.stored_1024 = max_t(s64, fsw_count_sum(core, FSW_STORED + 2), 0),
+		.stored_512 = max_t(s64, fsw_count_sum(core, FSW_STORED + 3), 0),
+		.frames = fsw_frames_used(core),
+		.compacted = fsw_count_sum(core, FSW_COMPACTED),
 		.load_p50_ns = hist_percentile(core, 50),
 		.load_p99_ns = hist_percentile(core, 99),
 	};
@@ -134,8 +141,26 @@ u32 fsw_copy_sum(void *dst, const void *src, size_t bytes)
 void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old)
 {
 	/* a STAGED page's window finds the entry changed and lets go by itself */
-	if (fsw_entry_state(old) == FARSWAP_SLOT_STORED)
-		fsw_frame_free(&core->extents, fsw_entry_index(old));
+	if (fsw_entry_state(old) == FARSWAP_SLOT_FILLED)
+		this_cpu_dec(core->stats->n[FSW_FILLED]);
+	if (fsw_entry_state(old) != FARSWAP_SLOT_STORED)
+		return;
+	fsw_entry_free(&core->extents, old);
+	this_cpu_dec(core->stats->n[FSW_STORED + fsw_entry_class(old)]);
+	if (fsw_entry_class(old))
+		fsw_compact_kick(&core->compact);
+}
+
+void fsw_entry_replace(struct fsw_core *core, u64 slot, struct fsw_entry e)
+{
+	struct fsw_entry old;
+
+	if (fsw_entry_state(e) == FARSWAP_SLOT_FILLED)
+		fsw_count(core, FSW_FILLED);
+	old = fsw_map_set(&core->map, slot, e);
+	if (fsw_entry_state(old) == FARSWAP_SLOT_EMPTY)
+		fsw_count(core, FSW_HELD);
+	fsw_entry_drop(core, old);
 }
 
 int fsw_store(struct fsw_core *core, u64 slot, const void *page)
@@ -156,6 +181,18 @@ void fsw_invalidate(struct fsw_core *core, u64 slot)
 	fsw_entry_drop(core, old);
 	fsw_count(core, FSW_FREES);
 	this_cpu_dec(core->stats->n[FSW_HELD]);
+}
+
+/* ---- the codec ---- */
+
+void fsw_codec_set(struct fsw_core *core, enum farswap_codec codec)
+{
+	WRITE_ONCE(core->codec, codec);
+}
+
+enum farswap_codec fsw_codec_get(struct fsw_core *core)
+{
+	return READ_ONCE(core->codec);
 }
 
 /* ---- extents ---- */
@@ -218,7 +255,7 @@ static bool params_sane(const struct fsw_params *p)
 	       p->slab_bytes >= FARSWAP_SLAB_BYTES_MIN && p->slab_bytes <= FARSWAP_SLAB_BYTES_MAX &&
 	       is_power_of_2(p->slab_bytes) && p->copies >= 1 && p->copies <= FARSWAP_COPIES_MAX && p->spares >= 1 &&
 	       p->window >= 1 && p->window <= FSW_WINDOW_MAX && is_power_of_2(p->window) &&
-	       p->staging >= 2 * p->window && p->staging % p->window == 0;
+	       p->staging >= 2 * p->window && p->staging % p->window == 0 && p->codec < FARSWAP_CODECS;
 }
 
 struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_transport_ops *ops, void *transport)
@@ -232,6 +269,7 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	if (!core)
 		return ERR_PTR(-ENOMEM);
 	core->params = *params;
+	core->codec = params->codec;
 	core->ops = ops;
 	core->transport = transport;
 	core->stats = alloc_percpu(struct fsw_stats);
@@ -243,11 +281,17 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	ret = fsw_extents_init(&core->extents, params->size, params->slab_bytes);
 	if (ret)
 		goto free_map;
-	ret = fsw_staging_init(&core->staging, core);
+	ret = fsw_codecs_init(&core->codecs);
 	if (ret)
 		goto free_extents;
+	fsw_compact_init(&core->compact, core);
+	ret = fsw_staging_init(&core->staging, core);
+	if (ret)
+		goto free_codecs;
 	return core;
 
+free_codecs:
+	fsw_codecs_exit(&core->codecs);
 free_extents:
 	fsw_extents_exit(&core->extents);
 free_map:
@@ -261,12 +305,14 @@ free_core:
 
 void fsw_core_stop(struct fsw_core *core)
 {
+	fsw_compact_stop(&core->compact);
 	fsw_staging_stop(&core->staging);
 }
 
 void fsw_core_free(struct fsw_core *core)
 {
 	fsw_staging_exit(&core->staging);
+	fsw_codecs_exit(&core->codecs);
 	fsw_extents_exit(&core->extents);
 	fsw_map_exit(&core->map);
 	free_percpu(core->stats);

@@ -127,6 +127,7 @@ struct fsw_params {
 	unsigned int store_ms;		/* a store waits this long for room before it is refused */
 	unsigned int hedge_ms;		/* a READ older than this is tried on another replica too */
 	unsigned int load_ms;		/* a load fails after this time */
+	enum farswap_codec codec;	/* of new stores, until fsw_codec_set() */
 	void (*want)(void *ctx);	/* fewer spare extents than wanted: any context, only queues work */
 	void *want_ctx;
 };
@@ -185,6 +186,10 @@ int fsw_load(struct fsw_core *core, u64 slot, void *page);	/* both halves */
 /* The kernel freed the slot. Any context, interrupts on or off. */
 void fsw_invalidate(struct fsw_core *core, u64 slot);
 
+/* The codec of pages stored from now on; what is stored stays as it is. Any context. */
+void fsw_codec_set(struct fsw_core *core, enum farswap_codec codec);
+enum farswap_codec fsw_codec_get(struct fsw_core *core);
+
 /* ---- looking at it ---- */
 void fsw_counters(struct fsw_core *core, struct farswap_counters *sum);
 /* Also for the transport: counts that it alone knows. Any context. */
@@ -204,7 +209,9 @@ struct fsw_slot_info {
 	u64 slot, extent;
 	u32 state;			/* enum farswap_slot_state */
 	u32 frame;			/* in the extent */
+	u32 offset;			/* of the stored bytes in the frame */
 	u32 sum, length;
+	u32 codec;			/* enum farswap_codec */
 	u32 good, bad, unread;		/* bit per member, only when verified was asked for */
 };
 /*

@@ -3,6 +3,8 @@
 #ifndef FSW_CORE_INT_H
 #define FSW_CORE_INT_H
 
+#include "codec.h"
+#include "compact.h"
 #include "window.h"
 #ifdef __KERNEL__
 #include "trace.h"
@@ -12,8 +14,11 @@
 enum {
 	FSW_STORES = FSW_COUNTS_TRANSPORT, FSW_LOADS, FSW_LOADS_STAGED, FSW_LOADS_EMPTY, FSW_FREES, FSW_REFUSED, FSW_WAITS,
 	FSW_LOAD_ERRORS, FSW_CORRUPT, FSW_FAILOVERS, FSW_HEDGES, FSW_WINDOWS, FSW_PARKED,
-	FSW_HELD,	/* goes up and down; only the sum over CPUs means something */
-	FSW_COUNTS
+	FSW_COMPACTED,
+	/* these go up and down; only the sum over CPUs means something */
+	FSW_HELD, FSW_FILLED,
+	FSW_STORED,	/* by class */
+	FSW_COUNTS = FSW_STORED + FSW_CLASSES
 };
 
 /* a load's time, 8 buckets to the octave from 2^FSW_HIST_LOW ns: within 12.5 percent */
@@ -24,6 +29,7 @@ struct fsw_stats {
 	u64 n[FSW_COUNTS];
 	u64 hist[FSW_HIST];
 	u32 picks;		/* of a member to read from */
+	u32 drops;		/* of packed pages */
 };
 
 struct fsw_core {
@@ -33,6 +39,9 @@ struct fsw_core {
 	struct fsw_map map;
 	struct fsw_extents extents;
 	struct fsw_staging staging;
+	struct fsw_compact compact;
+	struct fsw_codecs codecs;
+	enum farswap_codec codec;	/* of new stores; READ_ONCE */
 	struct fsw_stats __percpu *stats;
 };
 
@@ -46,8 +55,19 @@ void fsw_want(struct fsw_core *core);	/* tell farswapd if spare extents are shor
 
 /* A slot's entry was replaced: let go of what old held. Any context. */
 void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old);
+/* Replace whatever the slot of a populated cluster holds by a page that was just stored. */
+void fsw_entry_replace(struct fsw_core *core, u64 slot, struct fsw_entry e);
+u64 fsw_count_sum(struct fsw_core *core, unsigned int which);
 
-int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page);	/* load.c */
+/* ---- load.c ---- */
+int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page);
+/*
+ * The stored bytes of a STORED entry from member m: a READ, posted or failed at once, for fsw_copy_wait() and then read_put; NULL: none
+ * is free until the deadline. wait: 0 and read->va holds them, verified; -EBADMSG: other bytes; or why it could not be read. May sleep.
+ */
+struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e,
+			       u64 deadline);
+int fsw_copy_wait(struct fsw_core *core, struct fsw_read *read, struct fsw_entry e, u64 deadline);
 
 /* memcpy and CRC-32C of what was copied. One pass for the cache: page-sized pieces stay in L1 between the two. */
 u32 fsw_copy_sum(void *dst, const void *src, size_t bytes);

@@ -82,6 +82,7 @@ static void device_params(struct fsw_device *dev, const struct fsw_device_config
 		.slab_bytes = config->slab_bytes,
 		.copies = config->copies,
 		.spares = config->spares,
+		.codec = config->codec,
 		.window = s->window,
 		.staging = s->staging_pages,
 		.close_ms = s->close_ms,

@@ -43,6 +43,7 @@ struct fsw_device_config {
 	const char *name;
 	u64 size, slab_bytes;
 	unsigned int copies, spares;
+	enum farswap_codec codec;
 };
 
 /* -EEXIST, -EINVAL, -ENOMEM; -EPERM while the module is being removed */

@@ -2,15 +2,30 @@
 /*
  * Extents: slab-sized pieces of remote space, each on a replica set, and the frames in them.
  *
- * A frame's word: bit 31 says that a map entry or a window owns it, the rest counts the work requests posted against it. It
- * is given out only when the whole word is 0: a freed frame with work requests still in flight is quarantined by its own count.
+ * A frame's word, from the low bit: pins 13 (work requests posted against it), slots that a map entry or a window owns 8, slots
+ * that were freed while it was pinned 8, class 2, sealed 1 (being emptied, gives out nothing). All 0: the frame is free. A slot is
+ * given out only when no work request can touch it: freed ones are quarantined until the pins are gone.
  */
 #ifndef FSW_EXTENT_H
 #define FSW_EXTENT_H
 
 #include "map.h"
 
-#define FSW_FRAME_USED	((int)0x80000000)
+#define FSW_FRAME_PINS	0x1fffu
+#define FSW_FRAME_USED	13	/* shift of the slots in use */
+#define FSW_FRAME_FREED	21	/* shift of the quarantined ones */
+#define FSW_FRAME_CLASS	29	/* shift */
+#define FSW_FRAME_SEALED	(1u << 31)
+
+static inline u32 fsw_word_used(u32 word)
+{
+	return word >> FSW_FRAME_USED & 0xff;
+}
+
+static inline unsigned int fsw_word_class(u32 word)
+{
+	return word >> FSW_FRAME_CLASS & 3;
+}
 
 struct fsw_extent {
 	u64 id;
@@ -19,8 +34,8 @@ struct fsw_extent {
 	unsigned int nr;
 	struct fsw_member members[FARSWAP_COPIES_MAX];	/* fixed for this generation */
 	atomic_t *words;			/* one per frame */
-	atomic_t *run_free;			/* frames not USED in each run of FSW_CLUSTER; quarantined ones count */
-	unsigned int next_run;			/* the first run that is nobody's home yet; under home_lock */
+	atomic_t *run_free;			/* frames of each run of FSW_CLUSTER with no slot in use; quarantined ones count */
+	unsigned int next_run;			/* the first run that is nobody's yet; under home_lock */
 };
 
 struct fsw_extents {
@@ -29,8 +44,12 @@ struct fsw_extents {
 	unsigned int max;
 	unsigned int nr;			/* published: smp_store_release after all[nr] is whole */
 	struct fsw_extent **all;
-	spinlock_t home_lock;			/* next_run of each, and every cluster's home; irq-safe */
-	unsigned int cursor;			/* where the last search for any frame ended; a hint, races are harmless */
+	spinlock_t home_lock;			/* next_run of each, every cluster's home, pack and pack_left; irq-safe */
+	u64 pack;				/* the next frame for packed pages, in a run claimed for them */
+	unsigned int pack_left;			/* frames of that run from there on */
+	/* hints; races are harmless */
+	unsigned int cursor;			/* where the last search for any frame ended */
+	u64 hole[FSW_CLASSES];			/* where the last search for a slot of that class ended */
 };
 
 int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes);
@@ -40,6 +59,11 @@ int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct 
 
 struct fsw_extent *fsw_extents_get(struct fsw_extents *x, unsigned int index);	/* NULL: none. Any context */
 struct fsw_extent *fsw_frame_extent(struct fsw_extents *x, u64 frame);
+/* Its number in the extent; frames per extent is a power of two, see fsw_core_new(). */
+static inline unsigned int fsw_frame_offset(struct fsw_extents *x, u64 frame)
+{
+	return frame & (x->frames - 1);
+}
 unsigned int fsw_extent_live(const struct fsw_extent *e);	/* members read and written now */
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame);
 /* Where the member keeps the bytes of a STORED entry: fsw_entry_length() of them. */
@@ -47,18 +71,44 @@ u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct f
 
 #define FSW_NO_FRAME	U64_MAX
 
+/* ---- frame.c: any context ---- */
+
+/* Slots of one frame, each pinned once. frame FSW_NO_FRAME: none now. */
+struct fsw_slots {
+	u64 frame;
+	u32 mask;
+};
+
 /*
- * A frame for the slot, USED and pinned once, on an extent with a live member: at home if it can, at next (the frame after the last
- * one given to this window) or anywhere otherwise. FSW_NO_FRAME: none now. Any context.
+ * A whole frame for an uncompressed page, on an extent with a live member: at home if it can, at next (the frame after the last one
+ * given to this window) or anywhere otherwise.
  */
-u64 fsw_frame_alloc(struct fsw_extents *x, struct fsw_cluster *c, u64 slot, u64 next);
-void fsw_frame_free(struct fsw_extents *x, u64 frame);		/* its owner lets go; pins may remain */
+struct fsw_slots fsw_frame_alloc(struct fsw_extents *x, struct fsw_cluster *c, u64 slot, u64 next);
+
+/* Frames next to each other for one window's packed pages: at most nr. They are not taken yet, and left: how many; 0: none. */
+struct fsw_pack {
+	u64 next;
+	unsigned int left;
+};
+void fsw_pack_reserve(struct fsw_extents *x, struct fsw_pack *pack, unsigned int nr);
+/*
+ * Up to nr slots of one frame for packed pages: the next of pack's frames when they fill one, else holes in frames of the class; each
+ * in the other's place when it has none, and any free frame last.
+ */
+struct fsw_slots fsw_slots_alloc(struct fsw_extents *x, struct fsw_pack *pack, unsigned int class, unsigned int nr);
+
+void fsw_slot_free(struct fsw_extents *x, u64 frame, unsigned int sub);	/* its owner lets go; pins may remain */
+void fsw_entry_free(struct fsw_extents *x, struct fsw_entry e);		/* the same for a STORED entry's */
 atomic_t *fsw_frame_word(struct fsw_extents *x, u64 frame);
 atomic_t *fsw_frame_pin(struct fsw_extents *x, u64 frame);	/* the caller re-checks the map after it */
-static inline void fsw_frame_unpin(atomic_t *word)
-{
-	atomic_dec(word);
-}
+void fsw_frame_unpin(atomic_t *word);
+/* No slot of it is given out until it is empty or unsealed. False: it is empty by now, or a whole page's. */
+bool fsw_frame_seal(struct fsw_extents *x, u64 frame);
+void fsw_frame_unseal(struct fsw_extents *x, u64 frame);
+
+/* ---- extent.c ---- */
+/* The next run that is nobody's, on the extent with most live members that has one: its first frame, or FSW_NO_FRAME. Under home_lock. */
+u64 fsw_run_claim(struct fsw_extents *x);
 unsigned int fsw_extents_fresh(struct fsw_extents *x);	/* runs on live extents that are nobody's home */
 unsigned int fsw_extents_live(struct fsw_extents *x);	/* extents with a live member */
 unsigned int fsw_extent_used(struct fsw_extents *x, const struct fsw_extent *e);

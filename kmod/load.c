@@ -19,14 +19,17 @@ static bool entry_current(struct fsw_core *core, u64 slot, struct fsw_entry e)
 /* A page out of an entry's stored bytes. 0, or -EBADMSG: they are not the bytes that were stored. */
 int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page)
 {
-	(void)core;	/* a codec will have its scratch there */
-	return fsw_copy_sum(page, bytes, fsw_entry_length(e)) == e.sum ? 0 : -EBADMSG;
+	if (fsw_entry_codec(e) == FARSWAP_CODEC_NONE)
+		return fsw_copy_sum(page, bytes, FSW_PAGE) == e.sum ? 0 : -EBADMSG;
+	if (fsw_crc32c(~0u, bytes, fsw_entry_length(e)) != e.sum)
+		return -EBADMSG;
+	return fsw_decompress(&core->codecs, fsw_entry_codec(e), bytes, fsw_entry_length(e), page);
 }
 
 /* The staged bytes into dst. 0, -EAGAIN (changed meanwhile), -EBADMSG (other bytes) */
 static int staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst)
 {
-	int ret = fsw_unpack(core, e, fsw_place(&core->staging, fsw_entry_index(e)) + fsw_entry_offset(e), dst);
+	int ret = fsw_unpack(core, e, fsw_staged_bytes(&core->staging, e), dst);
 
 	/* the place is another page's only after the entry left it: then the copy is worthless */
 	return entry_current(core, slot, e) ? ret : -EAGAIN;
@@ -113,6 +116,42 @@ static int read_next(struct fsw_core *core, struct fsw_load *load, const struct 
 	return m < 0 ? -ENODATA : read_start(core, load, x, m, urgent);
 }
 
+/* ---- one copy, as it is ---- */
+
+struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e,
+			       u64 deadline)
+{
+	const struct fsw_member *member = &x->members[m];
+	u64 frame = fsw_entry_index(e);
+	struct fsw_read *read;
+
+	/* not an urgent one: the task may hold those of other members */
+	while (!(read = core->ops->read_get(core->transport, false))) {
+		if (ktime_get_ns() >= deadline)
+			return NULL;
+		core->ops->read_room(core->transport, min(deadline, ktime_get_ns() + 10 * NSEC_PER_MSEC));
+	}
+	read->pin = fsw_frame_pin(&core->extents, frame);
+	read->status = -ECANCELED;	/* if the entry changed */
+	if (fsw_entry_same(fsw_map_get(&core->map, slot), e))
+		core->ops->read_post(core->transport, read, member->peer,
+				     fsw_entry_remote(&core->extents, member, e), member->rkey, fsw_entry_length(e));
+	return read;
+}
+
+int fsw_copy_wait(struct fsw_core *core, struct fsw_read *read, struct fsw_entry e, u64 deadline)
+{
+	int ret;
+
+	while ((ret = smp_load_acquire(&read->status)) == FSW_READ_FLYING && ktime_get_ns() < deadline)
+		core->ops->read_wait(core->transport, &read, 1, deadline);
+	if (ret == FSW_READ_FLYING)
+		ret = -ETIMEDOUT;
+	else if (!ret && fsw_crc32c(~0u, read->va, fsw_entry_length(e)) != e.sum)
+		ret = -EBADMSG;
+	return ret;
+}
+
 /* ---- a stored page ---- */
 
 /* What member m answered. 0: page holds it, verified. -EAGAIN: the entry changed. -EBADMSG, or the READ's error: no good */
@@ -171,7 +210,7 @@ static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct 
 	if (!entry_current(core, load->slot, e))
 		return -EAGAIN;
 	if (load->bad && load->bad == (1 << x->nr) - 1) {
-		error.where = fsw_where(FARSWAP_SLOT_ERROR, 0);
+		error.where = fsw_where(FARSWAP_SLOT_ERROR, FARSWAP_CODEC_NONE, 0, 0, 0, 0);
 		if (!fsw_map_cas(&core->map, load->slot, e, error))
 			return -EAGAIN;
 		fsw_entry_drop(core, e);
@@ -255,6 +294,9 @@ static int load_fetch(struct fsw_core *core, struct fsw_load *load, void *page)
 	switch (fsw_entry_state(e)) {
 	case FARSWAP_SLOT_EMPTY:
 		memset(page, 0, FSW_PAGE);
+		return 0;
+	case FARSWAP_SLOT_FILLED:
+		fsw_fill(page, fsw_entry_word(e));
 		return 0;
 	case FARSWAP_SLOT_STAGED:
 		return staged_copy(core, load->slot, e, page);

@@ -34,14 +34,21 @@ static_assert(sizeof(struct fsw_entry) == 16, "the map is priced at 16 bytes a s
 #define FSW_CLASSES		4	/* of 4096, 2048, 1024 and 512 bytes */
 #define FSW_SUBS		8	/* slots in a frame of the smallest class */
 
-static inline u64 fsw_where(enum farswap_slot_state state, u64 index)
+static inline u64 fsw_where(enum farswap_slot_state state, unsigned int codec, u32 length, unsigned int class, unsigned int sub,
+			    u64 index)
 {
-	return state | (u64)FSW_PAGE << FSW_WHERE_LENGTH | index << FSW_WHERE_INDEX;
+	return state | codec << FSW_WHERE_CODEC | length << FSW_WHERE_LENGTH | class << FSW_WHERE_CLASS |
+	       sub << FSW_WHERE_SUB | index << FSW_WHERE_INDEX;
 }
 
 static inline enum farswap_slot_state fsw_entry_state(struct fsw_entry e)
 {
 	return e.where & 7;
+}
+
+static inline unsigned int fsw_entry_codec(struct fsw_entry e)
+{
+	return e.where >> FSW_WHERE_CODEC & 15;
 }
 
 static inline u32 fsw_entry_length(struct fsw_entry e)
@@ -64,10 +71,40 @@ static inline u32 fsw_class_bytes(unsigned int class)
 	return FSW_PAGE >> class;
 }
 
+/* The smallest that takes length bytes, 1..FSW_PAGE. */
+static inline unsigned int fsw_class_of(u32 length)
+{
+	unsigned int class = FSW_CLASSES - 1;
+
+	while (length > fsw_class_bytes(class))
+		class--;
+	return class;
+}
+
+static inline unsigned int fsw_entry_sub(struct fsw_entry e)
+{
+	return e.where >> FSW_WHERE_SUB & 7;
+}
+
 /* where the entry's bytes begin in its frame or place */
 static inline u32 fsw_entry_offset(struct fsw_entry e)
 {
-	return (e.where >> FSW_WHERE_SUB & 7) * fsw_class_bytes(fsw_entry_class(e));
+	return fsw_entry_sub(e) * fsw_class_bytes(fsw_entry_class(e));
+}
+
+/* A FILLED entry keeps the page's word where others keep sum and seq. */
+static inline struct fsw_entry fsw_entry_filled(u64 word)
+{
+	return (struct fsw_entry){
+		.sum = word,
+		.seq = word >> 32,
+		.where = fsw_where(FARSWAP_SLOT_FILLED, FARSWAP_CODEC_NONE, 0, 0, 0, 0),
+	};
+}
+
+static inline u64 fsw_entry_word(struct fsw_entry e)
+{
+	return (u64)e.seq << 32 | e.sum;
 }
 
 static inline bool fsw_entry_same(struct fsw_entry a, struct fsw_entry b)

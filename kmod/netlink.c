@@ -20,6 +20,7 @@ static const struct nla_policy dev_new_policy[] = {
 	[FARSWAP_A_COPIES] = NLA_POLICY_RANGE(NLA_U8, 1, FARSWAP_COPIES_MAX),
 	[FARSWAP_A_SLAB_BYTES] = { .type = NLA_U64 },
 	[FARSWAP_A_SPARES] = NLA_POLICY_RANGE(NLA_U32, 1, 1024),
+	[FARSWAP_A_CODEC] = { .type = NLA_U8 },
 };
 
 static const struct nla_policy peer_add_policy[] = {
@@ -121,7 +122,12 @@ static int dev_new_gate(struct genl_info *info, struct fsw_device_config *config
 		.copies = nla_get_u8(info->attrs[FARSWAP_A_COPIES]),
 		.slab_bytes = nla_get_u64(info->attrs[FARSWAP_A_SLAB_BYTES]),
 		.spares = nla_get_u32(info->attrs[FARSWAP_A_SPARES]),
+		.codec = FARSWAP_CODEC_NONE,
 	};
+	if (info->attrs[FARSWAP_A_CODEC])
+		config->codec = nla_get_u8(info->attrs[FARSWAP_A_CODEC]);
+	if (config->codec >= FARSWAP_CODECS)
+		return refuse_attr(info, FARSWAP_A_CODEC, "codec: this farswap.ko does not know it");
 	if (!is_power_of_2(config->slab_bytes) || config->slab_bytes < FARSWAP_SLAB_BYTES_MIN ||
 	    config->slab_bytes > FARSWAP_SLAB_BYTES_MAX)
 		return refuse_attr(info, FARSWAP_A_SLAB_BYTES, "slab bytes: a power of two from 2 MiB to 1 GiB");

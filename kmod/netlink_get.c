@@ -31,6 +31,7 @@ static int dev_fill(struct sk_buff *skb, struct fsw_device *dev)
 	       put_u64(skb, FARSWAP_A_SLAB_BYTES, dev->params.slab_bytes) ?:
 	       nla_put_u32(skb, FARSWAP_A_SPARES, dev->params.spares) ?:
 	       nla_put_u32(skb, FARSWAP_A_LANES, fsw_settings.lanes) ?:
+	       nla_put_u8(skb, FARSWAP_A_CODEC, fsw_codec_get(dev->core)) ?:
 	       nla_put_u32(skb, FARSWAP_A_OPENERS, openers > 0 ? openers : 0) ?:
 	       nla_put_u32(skb, FARSWAP_A_WANT, fsw_extents_wanted(dev->core)) ?:
 	       nla_put(skb, FARSWAP_A_COUNTERS, sizeof(counters), &counters);
@@ -234,7 +235,9 @@ static int slot_fill(struct sk_buff *skb, const struct fsw_slot_info *info, bool
 	if (ret || info->state != FARSWAP_SLOT_STORED)
 		return ret;
 	ret = put_u64(skb, FARSWAP_A_EXTENT, info->extent) ?:
-	      nla_put_u32(skb, FARSWAP_A_FRAME, info->frame);
+	      nla_put_u32(skb, FARSWAP_A_FRAME, info->frame) ?:
+	      nla_put_u32(skb, FARSWAP_A_OFFSET, info->offset) ?:
+	      nla_put_u8(skb, FARSWAP_A_CODEC, info->codec);
 	if (ret || !verify)
 		return ret;
 	return nla_put_u32(skb, FARSWAP_A_GOOD, info->good) ?:

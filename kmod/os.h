@@ -16,6 +16,7 @@
 #include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/seqlock.h>
 #include <linux/slab.h>
@@ -25,6 +26,17 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include "compat/compat.h"
+
+/* Stay on this CPU, do not sleep. */
+static inline void os_cpu_hold(void)
+{
+	preempt_disable();
+}
+
+static inline void os_cpu_release(void)
+{
+	preempt_enable();
+}
 
 static inline bool os_is_worker(void)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /sys/block/farswap0/farswap/: the counters, one file each, read-only. They go with the disk, before the core goes. */
+/* /sys/block/farswap0/farswap/: the counters, one file each, read-only, and codec. They go with the disk, before the core goes. */
 #include <linux/sysfs.h>
 #include "compat/block.h"
+#include "codec.h"
 #include "device.h"
 
 static ssize_t show(struct device *d, size_t offset, char *page)
@@ -40,10 +41,46 @@ COUNTER(parked);		/* windows that waited for a replica or a frame */
 COUNTER(held);			/* slots that hold a page now */
 COUNTER(staged);		/* of these, in the staging pool */
 COUNTER(degraded);		/* extents with fewer live members than copies */
+COUNTER(filled);		/* slots held whose page is one word over and over: in the map alone */
+COUNTER(stored_4096);		/* pages in frames of their own, */
+COUNTER(stored_2048);		/* and compressed into classes of so many bytes */
+COUNTER(stored_1024);
+COUNTER(stored_512);
+COUNTER(frames);		/* 4 KiB frames in use on each donor of a set */
+COUNTER(compacted);		/* pages moved to free frames full of holes */
 COUNTER(load_p50_ns);		/* page-in, median: from entering the module to verified */
 COUNTER(load_p99_ns);		/* the same, 99th percentile */
 
+/* The codec of pages stored from now on: read, it stands in brackets among those there are; written, one of them. */
+static ssize_t codec_show(struct device *d, struct device_attribute *attr, char *page)
+{
+	struct fsw_device *dev = dev_to_disk(d)->private_data;
+	enum farswap_codec now = fsw_codec_get(dev->core);
+	int codec, at = 0;
+
+	for (codec = 0; codec < FARSWAP_CODECS; codec++)
+		at += sysfs_emit_at(page, at, codec == now ? "[%s] " : "%s ", fsw_codec_name(codec));
+	page[at - 1] = '\n';
+	return at;
+}
+
+static ssize_t codec_store(struct device *d, struct device_attribute *attr, const char *text, size_t bytes)
+{
+	struct fsw_device *dev = dev_to_disk(d)->private_data;
+	char name[8];
+	int codec = -EINVAL;
+
+	if (bytes < sizeof(name) && strscpy(name, text, sizeof(name)) > 0)
+		codec = fsw_codec_parse(strim(name));
+	if (codec < 0)
+		return codec;
+	fsw_codec_set(dev->core, codec);
+	return bytes;
+}
+static DEVICE_ATTR_RW(codec);
+
 static struct attribute *counters_attrs[] = {
+	&dev_attr_codec.attr,
 	&dev_attr_stores.attr,
 	&dev_attr_loads.attr,
 	&dev_attr_loads_staged.attr,
@@ -64,13 +101,20 @@ static struct attribute *counters_attrs[] = {
 	&dev_attr_held.attr,
 	&dev_attr_staged.attr,
 	&dev_attr_degraded.attr,
+	&dev_attr_filled.attr,
+	&dev_attr_stored_4096.attr,
+	&dev_attr_stored_2048.attr,
+	&dev_attr_stored_1024.attr,
+	&dev_attr_stored_512.attr,
+	&dev_attr_frames.attr,
+	&dev_attr_compacted.attr,
 	&dev_attr_load_p50_ns.attr,
 	&dev_attr_load_p99_ns.attr,
 	NULL
 };
 
-static_assert(ARRAY_SIZE(counters_attrs) - 1 == sizeof(struct farswap_counters) / sizeof(unsigned long long),
-	      "each counter has its file");
+static_assert(ARRAY_SIZE(counters_attrs) - 2 == sizeof(struct farswap_counters) / sizeof(unsigned long long),
+	      "each counter has its file, and the codec one");
 
 static const struct attribute_group counters_group = {
 	.name = "farswap",

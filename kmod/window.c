@@ -11,6 +11,7 @@ static void window_exit(struct fsw_staging *s, struct fsw_window *w)
 		s->core->ops->buffer_put(s->core->transport, &w->buf);
 	kfree(w->pages);
 	kfree(w->runs);
+	kfree(w->order);
 	kfree(w->pieces);
 }
 
@@ -20,8 +21,9 @@ static int window_init(struct fsw_staging *s, struct fsw_window *w, unsigned int
 	w->index = index;
 	w->pages = kcalloc(s->window, sizeof(*w->pages), GFP_KERNEL);
 	w->runs = kcalloc(s->window, sizeof(*w->runs), GFP_KERNEL);
+	w->order = kcalloc(s->window, sizeof(*w->order), GFP_KERNEL);
 	w->pieces = kcalloc(s->window, sizeof(*w->pieces), GFP_KERNEL);
-	if (!w->pages || !w->runs || !w->pieces)
+	if (!w->pages || !w->runs || !w->order || !w->pieces)
 		return -ENOMEM;
 	return s->core->ops->buffer_get(s->core->transport, &w->buf, (size_t)s->window * FSW_PAGE);
 }
@@ -66,19 +68,44 @@ static void window_park(struct fsw_staging *s, struct fsw_window *w)
 		queue_delayed_work(s->wq, &s->retry_work, msecs_to_jiffies(RETRY_MS));
 }
 
-void *fsw_place(struct fsw_staging *s, u64 place)
+void *fsw_staged_bytes(struct fsw_staging *s, struct fsw_entry e)
 {
-	return s->windows[place / s->window].buf.va + place % s->window * FSW_PAGE;
+	u64 place = fsw_entry_index(e);
+
+	return s->windows[place / s->window].buf.va + place % s->window * FSW_PAGE + fsw_entry_offset(e);
 }
 
 /* ---- sending ---- */
 
+/* where in the window's buffer, and in all extents' frames one after the other */
+static u32 page_offset(const struct fsw_window_page *p)
+{
+	return p->place * FSW_PAGE + p->sub * fsw_class_bytes(p->class);
+}
+
+static u64 page_remote(const struct fsw_window_page *p)
+{
+	return p->frame * FSW_PAGE + p->remote_sub * fsw_class_bytes(p->class);
+}
+
 static struct fsw_entry staged_entry(struct fsw_window *w, unsigned int i)
 {
+	const struct fsw_window_page *p = &w->pages[i];
+
 	return (struct fsw_entry){
-		.sum = w->pages[i].sum,
-		.seq = w->pages[i].seq,
-		.where = fsw_where(FARSWAP_SLOT_STAGED, (u64)w->index * w->staging->window + i),
+		.sum = p->sum,
+		.seq = p->seq,
+		.where = fsw_where(FARSWAP_SLOT_STAGED, p->codec, p->length, p->class, p->sub,
+				   (u64)w->index * w->staging->window + p->place),
+	};
+}
+
+static struct fsw_entry stored_entry(const struct fsw_window_page *p)
+{
+	return (struct fsw_entry){
+		.sum = p->sum,
+		.seq = p->seq,
+		.where = fsw_where(FARSWAP_SLOT_STORED, p->codec, p->length, p->class, p->remote_sub, p->frame),
 	};
 }
 
@@ -121,65 +148,124 @@ static u32 extent_chains(struct fsw_window *w, const struct fsw_extent *e)
 
 static void page_unpost(struct fsw_core *core, struct fsw_window_page *p, enum fsw_page_state state, bool free)
 {
-	atomic_t *word = fsw_frame_word(&core->extents, p->frame);
-
 	if (free)
-		fsw_frame_free(&core->extents, p->frame);
+		fsw_slot_free(&core->extents, p->frame, p->remote_sub);
 	p->state = state;
-	fsw_frame_unpin(word);
+	fsw_frame_unpin(fsw_frame_word(&core->extents, p->frame));
 }
 
-static bool run_continues(struct fsw_window *w, const struct fsw_run *run, unsigned int i, unsigned int frames)
+/* Does page i go on where the run ends, here and there? */
+static bool run_continues(struct fsw_window *w, const struct fsw_run *run, unsigned int i)
 {
-	const struct fsw_window_page *last = &w->pages[i - 1];
+	const struct fsw_window_page *last = &w->pages[w->order[run->first + run->nr - 1]], *p = &w->pages[i];
+	u32 bytes = fsw_class_bytes(last->class);
 
-	return run->first + run->nr == i && w->pages[i].frame == last->frame + 1 && w->pages[i].frame % frames != 0;
+	return page_offset(p) == page_offset(last) + bytes && page_remote(p) == page_remote(last) + bytes &&
+	       p->frame / w->staging->core->extents.frames == last->frame / w->staging->core->extents.frames;
 }
 
-/* Give page i a frame and a place in a run; it stays WAITING if there is none. False: there is no frame anywhere. */
-static bool page_place(struct fsw_window *w, unsigned int i, u64 *next)
+/* Page i has a slot: put it in a run. It stays WAITING, without the slot, if no live replica could be given it now. */
+static void page_post(struct fsw_window *w, unsigned int i)
 {
 	struct fsw_core *core = w->staging->core;
 	struct fsw_window_page *p = &w->pages[i];
-	struct fsw_cluster *cluster = fsw_map_cluster(&core->map, p->slot);
 	struct fsw_run *run = w->nr_runs ? &w->runs[w->nr_runs - 1] : NULL;
-	u32 chains;
 
-	p->frame = fsw_frame_alloc(&core->extents, cluster, p->slot, *next);
-	if (p->frame == FSW_NO_FRAME)
-		return false;
-	*next = p->frame + 1;
-	if (run && run_continues(w, run, i, core->extents.frames)) {
-		run->nr++;
-		p->state = FSW_PAGE_POSTED;
-		return true;
+	if (!run || !run_continues(w, run, i)) {
+		u32 chains = extent_chains(w, fsw_frame_extent(&core->extents, p->frame));
+
+		if (!chains) {
+			page_unpost(core, p, FSW_PAGE_WAITING, true);
+			return;
+		}
+		run = &w->runs[w->nr_runs++];
+		*run = (struct fsw_run){ .first = w->nr_order, .chains = chains };
 	}
-	chains = extent_chains(w, fsw_frame_extent(&core->extents, p->frame));
-	if (!chains) {
-		page_unpost(core, p, FSW_PAGE_WAITING, true);
-		return true;
-	}
-	w->runs[w->nr_runs++] = (struct fsw_run){ .first = i, .nr = 1, .chains = chains };
+	w->order[w->nr_order++] = i;
+	run->nr++;
+	run->bytes += fsw_class_bytes(p->class);
 	p->state = FSW_PAGE_POSTED;
+}
+
+/* How far the placing of a window has come. */
+struct placing {
+	struct fsw_pack pack;
+	u64 next;		/* the frame after the last one given */
+	bool packed;
+	u8 group[FSW_SUBS];	/* pages of one place that need a slot */
+	unsigned int nr;
+};
+
+/* Slots for the group's first pages. */
+static struct fsw_slots group_slots(struct fsw_window *w, struct placing *g)
+{
+	struct fsw_core *core = w->staging->core;
+	const struct fsw_window_page *p = &w->pages[g->group[0]];
+
+	if (g->packed)
+		return fsw_slots_alloc(&core->extents, &g->pack, p->class, g->nr);
+	return fsw_frame_alloc(&core->extents, fsw_map_cluster(&core->map, p->slot), p->slot, g->next);
+}
+
+/* Give the group's pages slots, in as few frames as can be. False: there is none. */
+static bool group_place(struct fsw_window *w, struct placing *g)
+{
+	unsigned int i = 0;
+
+	while (i < g->nr) {
+		struct fsw_slots got;
+
+		memmove(g->group, g->group + i, g->nr - i);
+		g->nr -= i;
+		got = group_slots(w, g);
+		if (got.frame == FSW_NO_FRAME)
+			return false;
+		g->next = got.frame + 1;
+		for (i = 0; got.mask; i++, got.mask &= got.mask - 1) {
+			w->pages[g->group[i]].frame = got.frame;
+			w->pages[g->group[i]].remote_sub = __ffs(got.mask);
+			page_post(w, g->group[i]);
+		}
+	}
 	return true;
+}
+
+/* Does page i still wait for a slot? One that was rewritten or freed meanwhile is done. */
+static bool page_waits(struct fsw_window *w, unsigned int i)
+{
+	struct fsw_window_page *p = &w->pages[i];
+
+	if (p->state != FSW_PAGE_WAITING)
+		return false;
+	if (fsw_entry_same(fsw_map_get(&w->staging->core->map, p->slot), staged_entry(w, i)))
+		return true;
+	p->state = FSW_PAGE_DONE;
+	return false;
 }
 
 static void window_place(struct fsw_window *w)
 {
 	struct fsw_core *core = w->staging->core;
-	u64 next = FSW_NO_FRAME;
+	struct placing g = { .next = FSW_NO_FRAME, .packed = READ_ONCE(core->codec) != FARSWAP_CODEC_NONE };
 	bool frames = true;	/* once there is none the others need not search for it too */
-	unsigned int i;
+	u8 groups[FSW_WINDOW_MAX][FSW_SUBS], nr[FSW_WINDOW_MAX] = { 0 };
+	unsigned int place, i;
 
-	w->nr_runs = 0;
-	w->nr_chains = 0;
+	w->nr_runs = w->nr_chains = w->nr_order = 0;
 	for (i = 0; i < w->nr; i++) {
-		if (w->pages[i].state != FSW_PAGE_WAITING)
+		if (!page_waits(w, i))
 			continue;
-		if (fsw_entry_same(fsw_map_get(&core->map, w->pages[i].slot), staged_entry(w, i)))
-			frames = frames && page_place(w, i, &next);
-		else
-			w->pages[i].state = FSW_PAGE_DONE;	/* rewritten or freed meanwhile */
+		place = w->pages[i].place;
+		groups[place][nr[place]++] = i;
+		g.packed |= w->pages[i].class;
+	}
+	if (g.packed)
+		fsw_pack_reserve(&core->extents, &g.pack, w->nr_places);
+	/* in the order of the buffer; the pages of one place came in the order of their slots in it */
+	for (place = 0; place < w->nr_places && frames; place++) {
+		g.nr = nr[place];
+		memcpy(g.group, groups[place], g.nr);
+		frames = group_place(w, &g);
 	}
 }
 
@@ -200,17 +286,17 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 
 	for (i = 0; i < w->nr_runs; i++) {
 		struct fsw_run *run = &w->runs[i];
-		u64 frame = w->pages[run->first].frame;
+		const struct fsw_window_page *p = &w->pages[w->order[run->first]];
 		const struct fsw_member *m;
 
 		if (!(run->chains & 1u << c))
 			continue;
-		m = extent_member(fsw_frame_extent(&core->extents, frame), w->chains[c].peer);
+		m = extent_member(fsw_frame_extent(&core->extents, p->frame), w->chains[c].peer);
 		w->pieces[nr++] = (struct fsw_piece){
-			.remote = fsw_member_address(&core->extents, m, frame),
+			.remote = fsw_entry_remote(&core->extents, m, stored_entry(p)),
 			.rkey = m->rkey,
-			.offset = run->first * FSW_PAGE,
-			.bytes = run->nr * FSW_PAGE,
+			.offset = page_offset(p),
+			.bytes = run->bytes,
 		};
 	}
 	w->chains[c].posted_ns = ktime_get_ns();
@@ -237,14 +323,18 @@ static void run_end(struct fsw_window *w, struct fsw_run *run)
 	unsigned int i;
 
 	for (i = run->first; i < run->first + run->nr; i++) {
-		struct fsw_window_page *p = &w->pages[i];
-		struct fsw_entry staged = staged_entry(w, i), stored = staged;
+		struct fsw_window_page *p = &w->pages[w->order[i]];
+		bool stored;
 
-		stored.where = fsw_where(FARSWAP_SLOT_STORED, p->frame);
-		if (!acked)
+		if (!acked) {
 			page_unpost(core, p, FSW_PAGE_WAITING, true);
-		else
-			page_unpost(core, p, FSW_PAGE_DONE, !fsw_map_cas(&core->map, p->slot, staged, stored));
+			continue;
+		}
+		fsw_count(core, FSW_STORED + p->class);	/* before it can be dropped */
+		stored = fsw_map_cas(&core->map, p->slot, staged_entry(w, w->order[i]), stored_entry(p));
+		if (!stored)
+			this_cpu_dec(core->stats->n[FSW_STORED + p->class]);
+		page_unpost(core, p, FSW_PAGE_DONE, !stored);
 	}
 }
 
@@ -354,8 +444,22 @@ static void retry_work(struct work_struct *work)
 	}
 }
 
+/* Page w->nr of the window: a slot of the class in its buffer. */
+static unsigned int place_give(struct fsw_window *w, unsigned int class)
+{
+	unsigned int i = w->nr++, used = w->fill[class] % (1 << class);
+
+	if (!used)
+		w->open[class] = w->nr_places++;
+	w->fill[class] = used + 1;
+	w->pages[i].place = w->open[class];
+	w->pages[i].class = class;
+	w->pages[i].sub = used;
+	return i;
+}
+
 /* One more page in this CPU's open window: *i, with a reference; NULL: no window is free. */
-static struct fsw_window *place_take(struct fsw_staging *s, unsigned int *i)
+static struct fsw_window *place_take(struct fsw_staging *s, unsigned int class, unsigned int *i)
 {
 	/* any CPU's will do, should the task move: the lock is what counts */
 	struct fsw_cpu *cpu = raw_cpu_ptr(s->cpus);
@@ -369,12 +473,13 @@ static struct fsw_window *place_take(struct fsw_staging *s, unsigned int *i)
 			spin_unlock(&cpu->lock);
 			return NULL;
 		}
-		w->nr = 0;
+		w->nr = w->nr_places = 0;
+		memset(w->fill, 0, sizeof(w->fill));
 		atomic_set(&w->users, 1);
 		cpu->open = w;
 		queue_delayed_work(s->wq, &s->close_work, msecs_to_jiffies(s->core->params.close_ms));
 	}
-	*i = w->nr++;
+	*i = place_give(w, class);
 	if (w->nr == s->window)
 		cpu->open = NULL;	/* full: the open reference is now this copier's */
 	else
@@ -408,35 +513,103 @@ static int room_wait(struct fsw_staging *s, u64 slot, u64 deadline_ns)
 	return -EAGAIN;
 }
 
-int fsw_stage(struct fsw_staging *s, u64 slot, const void *page)
+/* A page as it will be stored. */
+struct stored {
+	const void *bytes;
+	u32 length;
+	enum farswap_codec codec;
+};
+
+static struct stored page_pack(struct fsw_core *core, const void *page)
+{
+	struct stored packed = { .codec = READ_ONCE(core->codec) };
+
+	if (packed.codec != FARSWAP_CODEC_NONE)
+		packed.length = fsw_compress(&core->codecs, packed.codec, page, &packed.bytes);
+	if (packed.length)
+		return packed;
+	return (struct stored){ .bytes = page, .length = FSW_PAGE, .codec = FARSWAP_CODEC_NONE };
+}
+
+static void page_fill(struct fsw_window *w, unsigned int i, u64 slot, const struct stored *packed)
+{
+	struct fsw_window_page *p = &w->pages[i];
+
+	p->slot = slot;
+	p->seq = (u32)atomic_inc_return(&w->staging->seq);
+	p->sum = fsw_copy_sum(w->buf.va + page_offset(p), packed->bytes, packed->length);
+	p->length = packed->length;
+	p->codec = packed->codec;
+	p->state = FSW_PAGE_WAITING;
+}
+
+/* Stage it if there is room now. */
+static bool page_stage(struct fsw_staging *s, u64 slot, const void *page)
 {
 	struct fsw_core *core = s->core;
 	struct fsw_window *w = NULL;
-	struct fsw_entry old;
-	u64 deadline_ns = 0;
+	struct stored packed;
 	unsigned int i;
 
-	while (!fsw_map_populate(&core->map, slot) || !(w = place_take(s, &i))) {
+	os_cpu_hold();	/* packed.bytes may be this CPU's scratch */
+	packed = page_pack(core, page);
+	if (fsw_map_populate(&core->map, slot))
+		w = place_take(s, fsw_class_of(packed.length), &i);
+	if (w)
+		page_fill(w, i, slot, &packed);
+	os_cpu_release();
+	if (!w)
+		return false;
+	fsw_entry_replace(core, slot, staged_entry(w, i));
+	window_put(w);
+	return true;
+}
+
+/* A page that is one word over and over lives in the map alone. */
+static bool page_note(struct fsw_core *core, u64 slot, u64 word)
+{
+	if (!fsw_map_populate(&core->map, slot))
+		return false;
+	fsw_entry_replace(core, slot, fsw_entry_filled(word));
+	return true;
+}
+
+int fsw_stage(struct fsw_staging *s, u64 slot, const void *page)
+{
+	u64 deadline_ns = 0, word;
+	bool filled = fsw_same_filled(page, &word);
+
+	while (!(filled ? page_note(s->core, slot, word) : page_stage(s, slot, page))) {
 		int ret;
 
 		if (!deadline_ns)
-			deadline_ns = ktime_get_ns() + (u64)core->params.store_ms * NSEC_PER_MSEC;
+			deadline_ns = ktime_get_ns() + (u64)s->core->params.store_ms * NSEC_PER_MSEC;
 		ret = room_wait(s, slot, deadline_ns);
 		if (ret)
 			return ret;
 	}
-	w->pages[i] = (struct fsw_window_page){
-		.slot = slot,
-		.seq = (u32)atomic_inc_return(&s->seq),
-		.sum = fsw_copy_sum(w->buf.va + i * FSW_PAGE, page, FSW_PAGE),
-		.state = FSW_PAGE_WAITING,
-	};
-	old = fsw_map_set(&core->map, slot, staged_entry(w, i));
-	if (fsw_entry_state(old) == FARSWAP_SLOT_EMPTY)
-		fsw_count(core, FSW_HELD);
-	fsw_entry_drop(core, old);
-	window_put(w);
 	return 0;
+}
+
+bool fsw_restage(struct fsw_staging *s, u64 slot, struct fsw_entry e, const void *bytes)
+{
+	struct stored stored = { .bytes = bytes, .length = fsw_entry_length(e), .codec = fsw_entry_codec(e) };
+	struct fsw_core *core = s->core;
+	struct fsw_window *w = NULL;
+	unsigned int i;
+
+	/* pages that come from the kernel go first */
+	if (READ_ONCE(s->nr_free) > s->nr / 4)
+		w = place_take(s, fsw_entry_class(e), &i);
+	if (!w)
+		return false;
+	page_fill(w, i, slot, &stored);
+	if (fsw_map_cas(&core->map, slot, e, staged_entry(w, i))) {
+		fsw_entry_drop(core, e);
+		fsw_count(core, FSW_COMPACTED);
+	}
+	window_put(w);
+	return true;
 }
 
 void fsw_staging_kick(struct fsw_staging *s)

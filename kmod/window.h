@@ -22,11 +22,16 @@ struct fsw_window_page {
 	u64 frame;		/* while POSTED */
 	u32 seq;
 	u32 sum;
+	u16 length;
+	u8 codec, class;
+	u8 place, sub;		/* frame of the window's buffer, and the slot in it */
+	u8 remote_sub;		/* slot in frame */
 	u8 state;
 };
 
-struct fsw_run {		/* POSTED pages next to each other in the window and on the extent */
-	u16 first, nr;		/* pages of the window */
+struct fsw_run {		/* POSTED pages next to each other in the window's buffer and on the extent */
+	u16 first, nr;		/* of fsw_window.order */
+	u32 bytes;
 	u32 chains;		/* bit per chain of the window that carries it */
 };
 
@@ -38,10 +43,14 @@ struct fsw_window {
 	atomic_t users;			/* open + copiers */
 	atomic_t pending;		/* chains in flight, and one while they are being posted */
 	atomic_t acked;			/* bit per chain */
-	unsigned int nr_chains, nr_runs;
+	unsigned int nr_places;		/* frames of buf handed out; each holds slots of one class, like a frame of an extent */
+	u8 open[FSW_CLASSES];		/* the one that the next page of the class goes to, */
+	u8 fill[FSW_CLASSES];		/* and the slots handed out in it; 0: none */
+	unsigned int nr_chains, nr_runs, nr_order;
 	struct fsw_buffer buf;
-	struct fsw_window_page *pages;	/* staging->window of each */
+	struct fsw_window_page *pages;	/* staging->window of this and the next three */
 	struct fsw_run *runs;
+	u8 *order;			/* the POSTED pages, run by run */
 	struct fsw_piece *pieces;	/* scratch of the one who posts */
 	struct fsw_chain chains[FSW_PEERS_MAX];
 };
@@ -75,9 +84,14 @@ void fsw_staging_exit(struct fsw_staging *s);
 
 /* fsw_store()'s work for a slot in range. */
 int fsw_stage(struct fsw_staging *s, u64 slot, const void *page);
+/*
+ * Stage the stored bytes of a STORED entry again, as they are, so that they move to another frame; nothing happens if the entry has
+ * changed. False: no room to spare for it now.
+ */
+bool fsw_restage(struct fsw_staging *s, u64 slot, struct fsw_entry e, const void *bytes);
 /* An extent or a frame came: waiters and parked windows try again. Any context. */
 void fsw_staging_kick(struct fsw_staging *s);
 
-void *fsw_place(struct fsw_staging *s, u64 place);	/* the bytes of a STAGED entry */
+void *fsw_staged_bytes(struct fsw_staging *s, struct fsw_entry e);	/* of a STAGED entry */
 
 #endif

@@ -47,6 +47,8 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 #define DIV_ROUND_UP_ULL DIV_ROUND_UP
 #define div_u64(a, b) ((a) / (b))
 #define is_power_of_2(n) ((n) && !((n) & ((n) - 1)))
+#define hweight32(n) ((unsigned int)__builtin_popcount(n))
+#define __ffs(n) ((unsigned int)__builtin_ctzl(n))
 #define ilog2(n) (63 - __builtin_clzll(n))
 #define ERR_PTR(e) ((void *)(long)(e))
 #define PTR_ERR(p) ((long)(p))
@@ -225,7 +227,7 @@ struct delayed_work {
 	struct work_struct work;
 	void (*fn)(struct work_struct *work);
 	u64 due_ns;
-	bool pending;
+	bool pending, running;
 	struct delayed_work *next;	/* all that ever were initialised, world.c */
 };
 
@@ -259,6 +261,10 @@ static inline void cancel_delayed_work_sync(struct delayed_work *d)
 {
 	d->pending = false;
 }
+
+/* held: nothing else runs on this CPU, and another does not need to be this very moment */
+#define os_cpu_hold() ((void)world_locks++)
+#define os_cpu_release() ((void)world_locks--)
 
 static inline bool os_is_worker(void)
 {

@@ -7,7 +7,7 @@
 #include "world.h"
 
 static struct fsw_core *core;
-static char page[FSW_PAGE];
+static char page[FSW_PAGE] = "not one word over and over: that would need no window";
 static unsigned int wanted;
 
 static void want(void *ctx)
@@ -106,7 +106,7 @@ static void staged_pages_go_to_a_new_extent_when_their_donors_are_lost(void **st
 
 	(void)state;
 	start(4, 8, 1);
-	memset(page, 0x5c, sizeof(page));
+	memset(page, 0x5c, sizeof(page) - 1);
 	for (i = 0; i < 8; i++)
 		assert_int_equal(fsw_store(core, i, page), 0);
 	for (i = 0; i < 3; i++)

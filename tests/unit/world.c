@@ -53,13 +53,15 @@ static bool works_run(void)
 	struct delayed_work *d;
 
 	for (d = works; d; d = d->next)
-		if (d->pending && d->due_ns <= world_ns) {
+		if (d->pending && !d->running && d->due_ns <= world_ns) {
 			bool was = world_worker;
 
 			d->pending = false;
+			d->running = true;
 			world_worker = true;
 			d->fn(&d->work);
 			world_worker = was;
+			d->running = false;
 			return true;
 		}
 	return false;
@@ -135,9 +137,9 @@ static void op_deliver(struct op *op)
 
 		memcpy((char *)(uintptr_t)p->remote + second * half, (char *)op->buf->va + p->offset + second * half, half);
 	} else {
-		u32 half = op->bytes / 2;
+		u32 half = op->bytes / 2, from = second * half, bytes = second ? op->bytes - half : half;
 
-		memcpy((char *)op->read->read.va + second * half, (char *)(uintptr_t)op->remote + second * half, half);
+		memcpy((char *)op->read->read.va + from, (char *)(uintptr_t)op->remote + from, bytes);
 	}
 	op->done++;
 }
@@ -424,9 +426,9 @@ bool world_corrupt(struct fsw_core *core, u64 slot, unsigned int peer)
 	x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
 	for (m = 0; m < x->nr; m++)
 		if (x->members[m].peer == &world.peers[peer].peer) {
-			char *p = (char *)(uintptr_t)fsw_member_address(&core->extents, &x->members[m], fsw_entry_index(e));
+			char *p = (char *)(uintptr_t)fsw_entry_remote(&core->extents, &x->members[m], e);
 
-			p[world_random(FSW_PAGE)] ^= 1 << world_random(8);
+			p[world_random(fsw_entry_length(e))] ^= 1 << world_random(8);
 			return true;
 		}
 	return false;
