@@ -23,7 +23,7 @@ struct audit_job {
 	struct audit_donor donors[256];
 	size_t n_donors;
 	int told;			/* exit code of what has had its line on stderr already */
-	uint64_t stored, staged, errors, short_pages;
+	uint64_t stored, staged, filled, errors, short_pages;
 	unsigned int least;		/* good copies of the worst stored page */
 	struct json_object *findings;	/* of -j */
 };
@@ -116,6 +116,9 @@ static int take_slot(const struct nlmsghdr *nlh, void *arg)
 		}
 		take_stored(job, attrs, extent);
 		return 0;
+	case FARSWAP_SLOT_FILLED:
+		job->filled++;
+		return 0;
 	case FARSWAP_SLOT_STAGED:
 		job->staged++;
 		return 0;
@@ -174,9 +177,10 @@ static void print_json(const struct audit_job *job, bool bad)
 	}
 	json_object_object_add(all, "device", json_object_new_string(job->device));
 	json_object_object_add(all, "ok", json_object_new_boolean(!bad));
-	json_object_object_add(all, "held", json_object_new_uint64(job->stored + job->staged + job->errors));
+	json_object_object_add(all, "held", json_object_new_uint64(job->stored + job->staged + job->filled + job->errors));
 	json_object_object_add(all, "stored", json_object_new_uint64(job->stored));
 	json_object_object_add(all, "staged", json_object_new_uint64(job->staged));
+	json_object_object_add(all, "filled", json_object_new_uint64(job->filled));
 	json_object_object_add(all, "errors", json_object_new_uint64(job->errors));
 	json_object_object_add(all, "short", json_object_new_uint64(job->short_pages));
 	json_object_object_add(all, "copies", json_object_new_uint64(job->least));
@@ -195,12 +199,13 @@ static void print_table(const struct audit_job *job)
 	for (i = 0; i < job->n_donors; i++)
 		printf("%-32s %12llu %12llu %12llu\n", job->donors[i].name, (unsigned long long)job->donors[i].good,
 		       (unsigned long long)job->donors[i].bad, (unsigned long long)job->donors[i].unread);
-	printf("%s: stored=%llu staged=%llu errors=%llu short=%llu copies=%u of %u\n", job->device,
-	       (unsigned long long)job->stored, (unsigned long long)job->staged, (unsigned long long)job->errors,
+	printf("%s: stored=%llu staged=%llu filled=%llu errors=%llu short=%llu copies=%u of %u\n", job->device,
+	       (unsigned long long)job->stored, (unsigned long long)job->staged, (unsigned long long)job->filled,
+	       (unsigned long long)job->errors,
 	       (unsigned long long)job->short_pages, job->least, job->copies);
 	if (!job->stored)
 		printf("%s: %s: no copy was read\n", job->device,
-		       job->staged || job->errors ? "no page is stored" : "no page is held");
+		       job->staged || job->filled || job->errors ? "no page is stored" : "no page is held");
 }
 
 int cmd_audit(struct tool *tool, int argc, char **argv)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What swapcheck writes into a page: every word of it tells the page and the round, so nothing can stand in for it. */
+/*
+ * What swapcheck writes into a page: every word of it tells the page and the round, so nothing can stand in for it. With a seed from
+ * PATTERN_MIXED on, only the first words differ from each other, more or fewer by page, and the others repeat the last of them: pages
+ * of all kinds, from noise to one word over and over.
+ */
 #ifndef PATTERN_H
 #define PATTERN_H
 
@@ -7,11 +11,21 @@
 
 #define PAGE_BYTES	4096
 #define PAGE_WORDS	(PAGE_BYTES / 8)
+#define PATTERN_MIXED	1000
+
+/* words of a page that differ: as it is, in each class, and in the map alone */
+static inline unsigned int pattern_words(uint64_t seed, uint64_t page)
+{
+	static const unsigned int words[] = { PAGE_WORDS, PAGE_WORDS, 300, 230, 110, 50, 1 };
+
+	return seed < PATTERN_MIXED ? PAGE_WORDS : words[page % (sizeof(words) / sizeof(words[0]))];
+}
 
 static inline uint64_t pattern_word(uint64_t seed, uint64_t page, uint64_t round, unsigned int word)
 {
+	unsigned int words = pattern_words(seed, page);
 	/* splitmix64 finalizer (Steele, Lea, Flood 2014) */
-	uint64_t x = (seed + page * 0x9e3779b97f4a7c15ull) ^ round << 40 ^ (uint64_t)word << 52;
+	uint64_t x = (seed + page * 0x9e3779b97f4a7c15ull) ^ round << 40 ^ (uint64_t)(word < words ? word : words - 1) << 52;
 
 	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
 	return x ^ x >> 27;

@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 	unsigned int t;
 
 	if (argc < 4 || argc > 6) {
-		fprintf(stderr, "usage: swapcheck MIB ROUNDS THREADS [SEED [DUMP]]\n");
+		fprintf(stderr, "usage: swapcheck MIB ROUNDS THREADS [SEED [DUMP]]; SEED from %d on: pages of all kinds\n", PATTERN_MIXED);
 		return 2;
 	}
 	pages = strtoul(argv[1], NULL, 10) << 8;
