@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "core_int.h"
 
+#define STOCK_MS	100	/* until the map's stock is tried again, when memory was short */
+
 /* ---- counting ---- */
 
 void fsw_count_add(struct fsw_core *core, enum fsw_count which, u64 n)
@@ -218,9 +220,6 @@ int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct f
 {
 	int ret = nr <= core->params.copies ? 0 : -EINVAL;
 
-	/* the tables of the clusters that will live there come first: an extent cannot be taken back once it is seen */
-	if (!ret)
-		ret = fsw_map_stock(&core->map, core->extents.runs);
 	if (!ret)
 		ret = fsw_extents_add(&core->extents, id, generation, members, nr);
 	if (!ret)
@@ -245,6 +244,26 @@ bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_exten
 	};
 	memcpy(info->members, e->members, sizeof(info->members));
 	return true;
+}
+
+/* ---- the map's stock ---- */
+
+static void stock_work(struct work_struct *work)
+{
+	struct fsw_core *core = container_of(to_delayed_work(work), struct fsw_core, stock_work);
+
+	if (fsw_map_stock(&core->map))
+		queue_delayed_work(core->stock_wq, &core->stock_work, msecs_to_jiffies(STOCK_MS));
+	fsw_staging_kick(&core->staging);
+}
+
+struct fsw_cluster *fsw_populate(struct fsw_core *core, u64 slot)
+{
+	struct fsw_cluster *c = fsw_map_populate(&core->map, slot);
+
+	if (fsw_map_low(&core->map) && !READ_ONCE(core->staging.stopping))
+		queue_delayed_work(core->stock_wq, &core->stock_work, 0);
+	return c;
 }
 
 /* ---- set-up ---- */
@@ -275,9 +294,14 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	core->stats = alloc_percpu(struct fsw_stats);
 	if (!core->stats)
 		goto free_core;
+	INIT_DELAYED_WORK(&core->stock_work, stock_work);
+	/* of its own: it allocates, and nothing that reclaim waits for may wait for that */
+	core->stock_wq = alloc_workqueue("farswap_stock", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!core->stock_wq)
+		goto free_stats;
 	ret = fsw_map_init(&core->map, div_u64(params->size, FSW_PAGE));
 	if (ret)
-		goto free_stats;
+		goto free_map;
 	ret = fsw_extents_init(&core->extents, params->size, params->slab_bytes);
 	if (ret)
 		goto free_map;
@@ -296,6 +320,7 @@ free_extents:
 	fsw_extents_exit(&core->extents);
 free_map:
 	fsw_map_exit(&core->map);
+	destroy_workqueue(core->stock_wq);
 free_stats:
 	free_percpu(core->stats);
 free_core:
@@ -307,6 +332,7 @@ void fsw_core_stop(struct fsw_core *core)
 {
 	fsw_compact_stop(&core->compact);
 	fsw_staging_stop(&core->staging);
+	cancel_delayed_work_sync(&core->stock_work);
 }
 
 void fsw_core_free(struct fsw_core *core)
@@ -315,6 +341,7 @@ void fsw_core_free(struct fsw_core *core)
 	fsw_codecs_exit(&core->codecs);
 	fsw_extents_exit(&core->extents);
 	fsw_map_exit(&core->map);
+	destroy_workqueue(core->stock_wq);
 	free_percpu(core->stats);
 	kfree(core);
 }

@@ -40,6 +40,8 @@ struct fsw_core {
 	struct fsw_extents extents;
 	struct fsw_staging staging;
 	struct fsw_compact compact;
+	struct workqueue_struct *stock_wq;
+	struct delayed_work stock_work;	/* fills the map's stock up */
 	struct fsw_codecs codecs;
 	enum farswap_codec codec;	/* of new stores; READ_ONCE */
 	struct fsw_stats __percpu *stats;
@@ -53,6 +55,8 @@ static inline void fsw_count(struct fsw_core *core, unsigned int which)
 void fsw_hist_add(struct fsw_core *core, u64 ns);
 void fsw_want(struct fsw_core *core);	/* tell farswapd if spare extents are short */
 
+/* The slot's cluster, from the map's stock if it is new; NULL: the stock is empty. Any context. */
+struct fsw_cluster *fsw_populate(struct fsw_core *core, u64 slot);
 /* A slot's entry was replaced: let go of what old held. Any context. */
 void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old);
 /* Replace whatever the slot of a populated cluster holds by a page that was just stored. */

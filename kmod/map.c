@@ -23,14 +23,20 @@ static struct fsw_cluster *cluster_new(void)
 	return c;
 }
 
+static u64 clusters(const struct fsw_map *map)
+{
+	return DIV_ROUND_UP_ULL(map->slots, FSW_CLUSTER);
+}
+
 int fsw_map_init(struct fsw_map *map, u64 slots)
 {
 	map->slots = slots;
 	spin_lock_init(&map->stock_lock);
 	INIT_LIST_HEAD(&map->stock);
 	map->stocked = 0;
-	map->clusters = kvcalloc(DIV_ROUND_UP(slots, FSW_CLUSTER), sizeof(*map->clusters), GFP_KERNEL);
-	return map->clusters ? 0 : -ENOMEM;
+	map->made = 0;
+	map->clusters = kvcalloc(clusters(map), sizeof(*map->clusters), GFP_KERNEL);
+	return map->clusters ? fsw_map_stock(map) : -ENOMEM;
 }
 
 void fsw_map_exit(struct fsw_map *map)
@@ -40,25 +46,31 @@ void fsw_map_exit(struct fsw_map *map)
 
 	list_for_each_entry_safe(c, next, &map->stock, link)
 		cluster_free(c);
-	for (i = 0; i < DIV_ROUND_UP(map->slots, FSW_CLUSTER); i++)
+	for (i = 0; map->clusters && i < clusters(map); i++)
 		if (map->clusters[i])
 			cluster_free(map->clusters[i]);
 	kvfree(map->clusters);
 }
 
-int fsw_map_stock(struct fsw_map *map, unsigned int nr)
+bool fsw_map_low(struct fsw_map *map)
+{
+	return READ_ONCE(map->stocked) < FSW_STOCK / 2 && READ_ONCE(map->made) < clusters(map);
+}
+
+int fsw_map_stock(struct fsw_map *map)
 {
 	unsigned long flags;
 
-	while (nr--) {
+	while (READ_ONCE(map->stocked) < FSW_STOCK && map->made < clusters(map)) {
 		struct fsw_cluster *c = cluster_new();
 
 		if (!c)
 			return -ENOMEM;
 		spin_lock_irqsave(&map->stock_lock, flags);
 		list_add_tail(&c->link, &map->stock);
-		map->stocked++;
+		WRITE_ONCE(map->stocked, map->stocked + 1);
 		spin_unlock_irqrestore(&map->stock_lock, flags);
+		WRITE_ONCE(map->made, map->made + 1);
 	}
 	return 0;
 }
@@ -77,7 +89,7 @@ static struct fsw_cluster *stock_take(struct fsw_map *map)
 	c = list_first_entry_or_null(&map->stock, struct fsw_cluster, link);
 	if (c) {
 		list_del_init(&c->link);
-		map->stocked--;
+		WRITE_ONCE(map->stocked, map->stocked - 1);
 	}
 	spin_unlock_irqrestore(&map->stock_lock, flags);
 	return c;
@@ -89,7 +101,7 @@ static void stock_return(struct fsw_map *map, struct fsw_cluster *c)
 
 	spin_lock_irqsave(&map->stock_lock, flags);
 	list_add(&c->link, &map->stock);
-	map->stocked++;
+	WRITE_ONCE(map->stocked, map->stocked + 1);
 	spin_unlock_irqrestore(&map->stock_lock, flags);
 }
 

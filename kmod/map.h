@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The map: what each swap slot holds, 16 bytes a slot, in tables of one cluster (512 slots). A table is taken from a stock
- * that grows with the extents, so populating a cluster on the reclaim path allocates nothing.
+ * that a work fills up ahead of need, so populating a cluster on the reclaim path allocates nothing.
  */
 #ifndef FSW_MAP_H
 #define FSW_MAP_H
@@ -124,16 +124,24 @@ struct fsw_cluster {
 struct fsw_map {
 	u64 slots;
 	struct fsw_cluster **clusters;	/* NULL: not populated; set once by cmpxchg, stays until the map is freed */
-	spinlock_t stock_lock;		/* stock, stocked */
+	spinlock_t stock_lock;		/* stock, stocked; irq-safe */
 	struct list_head stock;		/* tables ready to be populated */
 	unsigned int stocked;
+	u64 made;			/* tables, populated or in stock; who fills the stock */
 };
+
+#define FSW_STOCK		128	/* tables in a full stock, 1 MiB: 256 MiB of swap space */
 
 int fsw_map_init(struct fsw_map *map, u64 slots);
 void fsw_map_exit(struct fsw_map *map);
 
-/* Add nr empty tables to the stock. Process context, may sleep. 0 or -ENOMEM (what was added stays). */
-int fsw_map_stock(struct fsw_map *map, unsigned int nr);
+/*
+ * Fill the stock up, to FSW_STOCK or what is left of the map. Process context, may sleep, one caller at a time. 0 or -ENOMEM (what was
+ * added stays).
+ */
+int fsw_map_stock(struct fsw_map *map);
+/* Is it time to? Any context. */
+bool fsw_map_low(struct fsw_map *map);
 
 /* The slot's cluster, or NULL when it is not populated. Any context. */
 struct fsw_cluster *fsw_map_cluster(struct fsw_map *map, u64 slot);

@@ -553,7 +553,7 @@ static bool page_stage(struct fsw_staging *s, u64 slot, const void *page)
 
 	os_cpu_hold();	/* packed.bytes may be this CPU's scratch */
 	packed = page_pack(core, page);
-	if (fsw_map_populate(&core->map, slot))
+	if (fsw_populate(core, slot))
 		w = place_take(s, fsw_class_of(packed.length), &i);
 	if (w)
 		page_fill(w, i, slot, &packed);
@@ -568,7 +568,7 @@ static bool page_stage(struct fsw_staging *s, u64 slot, const void *page)
 /* A page that is one word over and over lives in the map alone. */
 static bool page_note(struct fsw_core *core, u64 slot, u64 word)
 {
-	if (!fsw_map_populate(&core->map, slot))
+	if (!fsw_populate(core, slot))
 		return false;
 	fsw_entry_replace(core, slot, fsw_entry_filled(word));
 	return true;

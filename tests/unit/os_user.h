@@ -237,6 +237,7 @@ struct workqueue_struct {
 
 #define WQ_MEM_RECLAIM 0
 #define WQ_HIGHPRI 0
+#define WQ_UNBOUND 0
 #define WQ_PERCPU 0
 #define alloc_workqueue(...) ((struct workqueue_struct *)calloc(1, sizeof(struct workqueue_struct)))
 #define destroy_workqueue(w) free(w)

@@ -280,7 +280,6 @@ static void run_start(u64 seed)
 	p.codec = world_random(2) ? FARSWAP_CODEC_NONE : world_random(FARSWAP_CODECS);
 	world.late_percent = world_random(3) ? 0 : 3;
 	world.at_once_percent = world_random(3) * 20;
-	world.other_cpu = world_random(2) ? other_cpu : NULL;
 	rotten = world_random(2) ? world_random(WORLD_PEERS) : WORLD_PEERS;
 	lossy = world_random(4) == 0;
 	memset(version, 0, sizeof(version));
@@ -288,6 +287,7 @@ static void run_start(u64 seed)
 	extent_id = 0;
 	core = fsw_core_new(&p, &world_ops, NULL);
 	assert_false(IS_ERR(core));
+	world.other_cpu = world_random(2) ? other_cpu : NULL;
 }
 
 static void check_copies(void)
