@@ -19,6 +19,7 @@ static const struct {
 	{ "show",	cmd_show },
 	{ "audit",	cmd_audit },
 	{ "map",	cmd_map },
+	{ "bring",	cmd_bring },
 	{ "check",	cmd_check },
 };
 
@@ -31,12 +32,15 @@ static void usage(FILE *to)
 		"       farswap down DEV                  take it down (after swapoff)\n"
 		"       farswap audit DEV                 read every page from each donor and verify it\n"
 		"       farswap map DEV                   where each page lies\n"
+		"       farswap bring --pid PID | --cgroup PATH [--rate MIB_PER_S]\n"
+		"                                         bring back pages in swap; stops when memory gets short\n"
 		"       farswap check                     look at what goes wrong first\n"
 		"       farswap genkey                    print a fresh key for the cluster\n"
 		"options, anywhere: -j|--json  --config FILE (%s)  --node NAME\n"
 		"       --run-dir DIR (%s)  --version  --help\n"
 		"Sizes take K, M, G or T. Exit codes: 0 done; 1 refused or failed; 2 wrong usage;\n"
-		"3 audit found a page with a copy that is bad, missing or unread.\n",
+		"3 audit found a page with a copy that is bad, missing or unread; 4 bring left pages in swap,\n"
+		"for want of memory.\n",
 		FARSWAP_CONF_PATH, FARSWAP_RUN_DIR);
 }
 

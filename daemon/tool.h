@@ -9,7 +9,7 @@
 
 #include "conf.h"
 
-enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BAD = 3 };
+enum exit_code { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_BAD = 3, EXIT_STOPPED = 4 };
 
 struct tool {
 	const char *config;
@@ -25,6 +25,7 @@ int cmd_down(struct tool *tool, int argc, char **argv);
 int cmd_show(struct tool *tool, int argc, char **argv);
 int cmd_audit(struct tool *tool, int argc, char **argv);
 int cmd_map(struct tool *tool, int argc, char **argv);
+int cmd_bring(struct tool *tool, int argc, char **argv);
 int cmd_check(struct tool *tool, int argc, char **argv);
 
 /* read cluster.conf and find this node; 0, or an exit code after one line */
