@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#define PACE_BATCH_NS	20000000ull	/* no batch is meant to take longer */
+#define PACE_BATCH_NS	10000000ull	/* no batch is meant to take longer */
 #define PACE_BATCH_MAX	64		/* pages */
 
 struct pace {

@@ -101,7 +101,7 @@ static void keeps_to_its_rate(void **state)
 
 static void batches_stay_short(void **state)
 {
-	static const uint64_t page_ns[] = { 1000, 100000, MS, 5 * MS, 19 * MS };
+	static const uint64_t page_ns[] = { 1000, 100000, MS, 4 * MS, 9 * MS };
 	struct pace pace;
 	uint64_t longest;
 	size_t i;
