@@ -17,7 +17,7 @@ struct fsw_codecs {
 };
 
 /*
- * Working memory of every codec for every possible CPU, so that none is allocated later (about 300 KiB a CPU, most of it zstd's).
+ * Working memory of every codec for every possible CPU, so that none is allocated later (about 250 KiB a CPU, most of it zstd's).
  * Process context, may sleep. 0 or -ENOMEM, and then nothing is held. exit: also after a failed init, and twice; nothing else runs.
  */
 int fsw_codecs_init(struct fsw_codecs *codecs);

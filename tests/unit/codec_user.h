@@ -3,6 +3,13 @@
 #ifndef CODEC_USER_H
 #define CODEC_USER_H
 
+#ifdef CODEC_KERNEL_LIB
+/* make fuzz: the kernel's own sources (kernel_lib.h) */
+#include <linux/lz4.h>
+#include <linux/lzo.h>
+#include <linux/zstd.h>
+#else
+
 #define ZSTD_STATIC_LINKING_ONLY
 #define ZSTD_DISABLE_DEPRECATE_WARNINGS	/* ZSTD_compress_advanced: deprecated there, and what the kernel has */
 #include <lz4.h>
@@ -28,4 +35,5 @@ typedef ZSTD_parameters zstd_parameters;
 	ZSTD_compress_advanced(c, to, room, from, bytes, NULL, 0, *(params))
 #define zstd_decompress_dctx(c, to, room, from, bytes)	ZSTD_decompressDCtx(c, to, room, from, bytes)
 
+#endif
 #endif
