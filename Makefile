@@ -14,6 +14,7 @@ help:
 	@echo 'make test        every test; as root, installs the packages that it needs'
 	@echo 'make test-long   the tests that take long'
 	@echo 'make test-debug  the tests for a kernel with KASAN, lockdep and kmemleak'
+	@echo 'make bench-path  what the data path does, as ratios within one run: KERNEL=6.1'
 	@echo 'make vm          one test: TEST=name, KERNEL=6.1'
 	@echo 'make vm-shell    a shell in a guest with everything built: KERNEL=6.1, NODES=1'
 	@echo 'make install     farswap.ko for the running kernel, farswapd and farswap; DESTDIR='
@@ -54,6 +55,9 @@ test-debug: packages
 demo: packages
 	scripts/demo
 
+bench-path: packages
+	@bench/path $(KERNEL)
+
 vm: packages
 	@$(if $(TEST),,echo 'make vm: which? TEST=name, one of' tests/vm/*.test; exit 1)
 	@VERBOSE=1 tests/vm/session \
@@ -77,4 +81,4 @@ install:
 clean:
 	rm -rf .build
 
-.PHONY: help all packages daemon kmod guest user test test-long test-debug demo vm vm-shell install clean
+.PHONY: help all packages daemon kmod guest user test test-long test-debug demo bench-path vm vm-shell install clean
