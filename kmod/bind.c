@@ -124,11 +124,11 @@ static int lanes_bind(struct fsw_rdma *rdma)
 
 static int device_check(const struct ib_device *device, const char **why)
 {
-	unsigned int depth = fsw_settings.staging_pages + 1;
+	unsigned int depth = fsw_settings.staging_max + 1;
 
 	if (depth <= (unsigned int)device->attrs.max_qp_wr && depth <= (unsigned int)device->attrs.max_cqe)
 		return 0;
-	*why = "the RDMA device's queues are shorter than the staging pool: load the module with fewer staging_pages";
+	*why = "the RDMA device's queues are shorter than the staging pool: load the module with a smaller staging_max";
 	return -E2BIG;
 }
 

@@ -220,7 +220,7 @@ int fsw_conn_qp(struct fsw_conn *conn, const char **why)
 		.send_cq = cq,
 		.recv_cq = cq,
 		.cap = {
-			.max_send_wr = (write ? fsw_settings.staging_pages : FSW_LANE_READS) + 1,
+			.max_send_wr = (write ? fsw_settings.staging_max : FSW_LANE_READS) + 1,
 			.max_recv_wr = 1,	/* nothing is ever received; 0 is not allowed everywhere */
 			.max_send_sge = 1,
 			.max_recv_sge = 1,

@@ -77,9 +77,14 @@ static unsigned int staged_now(struct fsw_core *core)
 	unsigned int i, j, staged = 0;
 
 	/* racy: windows fill and end meanwhile; a count to look at, nothing is decided by it */
-	for (i = 0; i < s->nr; i++)
-		for (j = 0; j < READ_ONCE(s->windows[i].nr); j++)
-			staged += READ_ONCE(s->windows[i].pages[j].state) != FSW_PAGE_DONE;
+	rcu_read_lock();
+	for (i = 0; i < s->max; i++) {
+		struct fsw_window *w = READ_ONCE(s->windows[i]);
+
+		for (j = 0; w && j < READ_ONCE(w->nr); j++)
+			staged += READ_ONCE(w->pages[j].state) != FSW_PAGE_DONE;
+	}
+	rcu_read_unlock();
 	return staged;
 }
 
@@ -197,6 +202,18 @@ enum farswap_codec fsw_codec_get(struct fsw_core *core)
 	return READ_ONCE(core->codec);
 }
 
+/* ---- the staging pool ---- */
+
+int fsw_staging_set(struct fsw_core *core, unsigned int pages)
+{
+	return fsw_staging_resize(&core->staging, pages);
+}
+
+unsigned int fsw_staging_get(struct fsw_core *core)
+{
+	return READ_ONCE(core->staging.nr) * core->staging.window;
+}
+
 /* ---- extents ---- */
 
 unsigned int fsw_extents_wanted(struct fsw_core *core)
@@ -274,7 +291,7 @@ static bool params_sane(const struct fsw_params *p)
 	       p->slab_bytes >= FARSWAP_SLAB_BYTES_MIN && p->slab_bytes <= FARSWAP_SLAB_BYTES_MAX &&
 	       is_power_of_2(p->slab_bytes) && p->copies >= 1 && p->copies <= FARSWAP_COPIES_MAX && p->spares >= 1 &&
 	       p->window >= 1 && p->window <= FSW_WINDOW_MAX && is_power_of_2(p->window) &&
-	       p->staging >= 2 * p->window && p->staging % p->window == 0 && p->codec < FARSWAP_CODECS;
+	       p->staging >= 2 * p->window && p->staging % p->window == 0 && p->staging_max >= p->staging && p->codec < FARSWAP_CODECS;
 }
 
 struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_transport_ops *ops, void *transport)

@@ -122,7 +122,8 @@ struct fsw_params {
 	unsigned int copies;		/* 1..FARSWAP_COPIES_MAX */
 	unsigned int spares;		/* extents wanted ahead of need */
 	unsigned int window;		/* pages, power of two, 1..FSW_WINDOW_MAX */
-	unsigned int staging;		/* pages in the staging pool, at least 2 windows */
+	unsigned int staging;		/* pages in the staging pool at first, at least 2 windows */
+	unsigned int staging_max;	/* and at most: the transport's queues are made for so many */
 	unsigned int close_ms;		/* an open window is sent after this time */
 	unsigned int store_ms;		/* a store waits this long for room before it is refused */
 	unsigned int hedge_ms;		/* a READ older than this is tried on another replica too */
@@ -189,6 +190,14 @@ void fsw_invalidate(struct fsw_core *core, u64 slot);
 /* The codec of pages stored from now on; what is stored stays as it is. Any context. */
 void fsw_codec_set(struct fsw_core *core, enum farswap_codec codec);
 enum farswap_codec fsw_codec_get(struct fsw_core *core);
+
+/*
+ * Change the staging pool to so many pages while it is in use. Process context, may sleep for params.store_ms, one caller at a time. 0;
+ * -EINVAL: not a multiple of the window between 2 windows and params.staging_max; -ENOMEM: grown by less; -EBUSY: windows did not
+ * come free, nothing changed.
+ */
+int fsw_staging_set(struct fsw_core *core, unsigned int pages);
+unsigned int fsw_staging_get(struct fsw_core *core);
 
 /* ---- looking at it ---- */
 void fsw_counters(struct fsw_core *core, struct farswap_counters *sum);

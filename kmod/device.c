@@ -85,6 +85,7 @@ static void device_params(struct fsw_device *dev, const struct fsw_device_config
 		.codec = config->codec,
 		.window = s->window,
 		.staging = s->staging_pages,
+		.staging_max = s->staging_max,
 		.close_ms = s->close_ms,
 		.store_ms = s->store_ms,
 		.hedge_ms = s->hedge_ms,

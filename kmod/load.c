@@ -29,8 +29,14 @@ int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, voi
 /* The staged bytes into dst. 0, -EAGAIN (changed meanwhile), -EBADMSG (other bytes) */
 static int staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst)
 {
-	int ret = fsw_unpack(core, e, fsw_staged_bytes(&core->staging, e), dst);
+	const void *bytes;
+	int ret = -EAGAIN;
 
+	rcu_read_lock();
+	bytes = fsw_staged_bytes(&core->staging, e);
+	if (bytes)
+		ret = fsw_unpack(core, e, bytes, dst);
+	rcu_read_unlock();
 	/* the place is another page's only after the entry left it: then the copy is worthless */
 	return entry_current(core, slot, e) ? ret : -EAGAIN;
 }

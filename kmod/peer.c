@@ -280,7 +280,7 @@ static int conns_qp(struct fsw_rdma_peer *peer, const char **why)
 	int ret = 0;
 
 	/* as deep as the send queue, and the drain: failed WRITEs complete one by one */
-	peer->write_cq = ib_alloc_cq(device, peer, fsw_settings.staging_pages + 1,
+	peer->write_cq = ib_alloc_cq(device, peer, fsw_settings.staging_max + 1,
 				     peer->core.node % device->num_comp_vectors, IB_POLL_SOFTIRQ);
 	if (IS_ERR(peer->write_cq)) {
 		ret = PTR_ERR(peer->write_cq);

@@ -10,10 +10,12 @@
 
 #define STAGING_MAX	65536
 #define LANES_AUTO	UINT_MAX	/* not a value that passes the check when it is given */
+#define STAGING_AUTO	UINT_MAX	/* the same */
 
 struct fsw_settings fsw_settings = {
 	.window = 32,
 	.staging_pages = 2048,
+	.staging_max = STAGING_AUTO,
 	.lanes = LANES_AUTO,
 	.close_ms = 2,
 	.store_ms = 10000,
@@ -30,6 +32,7 @@ struct fsw_settings fsw_settings = {
 
 SETTING(window, "pages written together, a power of two from 1 to 64 (default 32)");
 SETTING(staging_pages, "pages in the staging pool, a multiple of window, from 2 windows to 65536 (default 2048)");
+SETTING(staging_max, "pages that the pool can be resized to in sysfs, staging_pages to 65536 (default: twice staging_pages)");
 SETTING(lanes, "read queue pairs per peer, 1 to 16 (default: online CPUs, at most 4)");
 SETTING(close_ms, "an open window is sent after this many milliseconds, 1 to 100 (default 2)");
 SETTING(store_ms, "a store waits this many milliseconds for room, 100 to 60000 (default 10000)");
@@ -51,9 +54,11 @@ static int check_range(const char *name, unsigned int value, unsigned int min, u
 
 static int check_ranges(void)
 {
+	const struct fsw_settings *s = &fsw_settings;
 	int ret = CHECK(window, 1, FSW_WINDOW_MAX);
 
 	ret = ret ?: CHECK(staging_pages, 2, STAGING_MAX);
+	ret = ret ?: CHECK(staging_max, s->staging_pages, STAGING_MAX);
 	ret = ret ?: CHECK(lanes, 1, FSW_LANES_MAX);
 	ret = ret ?: CHECK(close_ms, 1, 100);
 	ret = ret ?: CHECK(store_ms, 100, 60000);
@@ -71,6 +76,8 @@ int fsw_settings_init(void)
 
 	if (s->lanes == LANES_AUTO)
 		s->lanes = clamp_t(unsigned int, num_online_cpus(), 1, 4);
+	if (s->staging_max == STAGING_AUTO)
+		s->staging_max = clamp_t(unsigned int, s->staging_pages, 1, STAGING_MAX / 2) * 2;
 	ret = check_ranges();
 	if (ret)
 		return ret;

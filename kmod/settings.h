@@ -7,7 +7,8 @@
 
 struct fsw_settings {
 	unsigned int window;		/* pages written together at most */
-	unsigned int staging_pages;	/* pages in the staging pool */
+	unsigned int staging_pages;	/* pages in the staging pool at first */
+	unsigned int staging_max;	/* and at most */
 	unsigned int lanes;		/* read queue pairs per peer */
 	unsigned int close_ms;		/* an open window is sent after this time */
 	unsigned int store_ms;		/* a store waits this long for room */

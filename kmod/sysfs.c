@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /sys/block/farswap0/farswap/: the counters, one file each, read-only, and codec. They go with the disk, before the core goes. */
+/* /sys/block/farswap0/farswap/: the counters, one file each, read-only, and what can be set: codec, staging_pages. They go with the disk, before the core goes. */
 #include <linux/sysfs.h>
 #include "compat/block.h"
 #include "codec.h"
 #include "device.h"
+
+static DEFINE_MUTEX(staging_lock);	/* one resize at a time */
 
 static ssize_t show(struct device *d, size_t offset, char *page)
 {
@@ -79,8 +81,35 @@ static ssize_t codec_store(struct device *d, struct device_attribute *attr, cons
 }
 static DEVICE_ATTR_RW(codec);
 
+/* Pages in the staging pool: read and, between 2 windows and the module's staging_max, written. */
+static ssize_t staging_pages_show(struct device *d, struct device_attribute *attr, char *page)
+{
+	struct fsw_device *dev = dev_to_disk(d)->private_data;
+
+	return sysfs_emit(page, "%u\n", fsw_staging_get(dev->core));
+}
+
+static ssize_t staging_pages_store(struct device *d, struct device_attribute *attr, const char *text, size_t bytes)
+{
+	struct fsw_device *dev = dev_to_disk(d)->private_data;
+	unsigned int pages;
+	int ret = kstrtouint(text, 0, &pages);
+
+	if (ret)
+		return ret;
+	mutex_lock(&staging_lock);
+	ret = fsw_staging_set(dev->core, pages);
+	mutex_unlock(&staging_lock);
+	if (ret == -EINVAL)
+		pr_err("%s: staging_pages=%u is out of range: %u to %u, a multiple of window=%u\n", FSW_DEVICE_NAME, pages,
+		       2 * dev->params.window, dev->params.staging_max, dev->params.window);
+	return ret ?: bytes;
+}
+static DEVICE_ATTR_RW(staging_pages);
+
 static struct attribute *counters_attrs[] = {
 	&dev_attr_codec.attr,
+	&dev_attr_staging_pages.attr,
 	&dev_attr_stores.attr,
 	&dev_attr_loads.attr,
 	&dev_attr_loads_staged.attr,
@@ -113,8 +142,8 @@ static struct attribute *counters_attrs[] = {
 	NULL
 };
 
-static_assert(ARRAY_SIZE(counters_attrs) - 2 == sizeof(struct farswap_counters) / sizeof(unsigned long long),
-	      "each counter has its file, and the codec one");
+static_assert(ARRAY_SIZE(counters_attrs) - 3 == sizeof(struct farswap_counters) / sizeof(unsigned long long),
+	      "each counter has its file, and what can be set");
 
 static const struct attribute_group counters_group = {
 	.name = "farswap",

@@ -5,7 +5,7 @@
 
 /* ---- the pool ---- */
 
-static void window_exit(struct fsw_staging *s, struct fsw_window *w)
+static void window_free(struct fsw_staging *s, struct fsw_window *w)
 {
 	if (w->buf.va)
 		s->core->ops->buffer_put(s->core->transport, &w->buf);
@@ -13,19 +13,26 @@ static void window_exit(struct fsw_staging *s, struct fsw_window *w)
 	kfree(w->runs);
 	kfree(w->order);
 	kfree(w->pieces);
+	kfree(w);
 }
 
-static int window_init(struct fsw_staging *s, struct fsw_window *w, unsigned int index)
+static struct fsw_window *window_new(struct fsw_staging *s, unsigned int index)
 {
+	struct fsw_window *w = kzalloc(sizeof(*w), GFP_KERNEL);
+
+	if (!w)
+		return NULL;
 	w->staging = s;
 	w->index = index;
 	w->pages = kcalloc(s->window, sizeof(*w->pages), GFP_KERNEL);
 	w->runs = kcalloc(s->window, sizeof(*w->runs), GFP_KERNEL);
 	w->order = kcalloc(s->window, sizeof(*w->order), GFP_KERNEL);
 	w->pieces = kcalloc(s->window, sizeof(*w->pieces), GFP_KERNEL);
-	if (!w->pages || !w->runs || !w->order || !w->pieces)
-		return -ENOMEM;
-	return s->core->ops->buffer_get(s->core->transport, &w->buf, (size_t)s->window * FSW_PAGE);
+	if (w->pages && w->runs && w->order && w->pieces &&
+	    !s->core->ops->buffer_get(s->core->transport, &w->buf, (size_t)s->window * FSW_PAGE))
+		return w;
+	window_free(s, w);
+	return NULL;
 }
 
 static struct fsw_window *window_take(struct fsw_staging *s)
@@ -37,7 +44,7 @@ static struct fsw_window *window_take(struct fsw_staging *s)
 	w = list_first_entry_or_null(&s->free, struct fsw_window, link);
 	if (w) {
 		list_del_init(&w->link);
-		s->nr_free--;
+		WRITE_ONCE(s->nr_free, s->nr_free - 1);
 	}
 	spin_unlock_irqrestore(&s->lock, flags);
 	return w;
@@ -49,7 +56,7 @@ static void window_return(struct fsw_staging *s, struct fsw_window *w)
 
 	spin_lock_irqsave(&s->lock, flags);
 	list_add(&w->link, &s->free);
-	s->nr_free++;
+	WRITE_ONCE(s->nr_free, s->nr_free + 1);
 	spin_unlock_irqrestore(&s->lock, flags);
 	WRITE_ONCE(s->stalled, false);
 	wake_up_all(&s->room);
@@ -71,8 +78,9 @@ static void window_park(struct fsw_staging *s, struct fsw_window *w)
 void *fsw_staged_bytes(struct fsw_staging *s, struct fsw_entry e)
 {
 	u64 place = fsw_entry_index(e);
+	struct fsw_window *w = READ_ONCE(s->windows[place / s->window]);
 
-	return s->windows[place / s->window].buf.va + place % s->window * FSW_PAGE + fsw_entry_offset(e);
+	return w ? w->buf.va + place % s->window * FSW_PAGE + fsw_entry_offset(e) : NULL;
 }
 
 /* ---- sending ---- */
@@ -477,7 +485,10 @@ static struct fsw_window *place_take(struct fsw_staging *s, unsigned int class, 
 		memset(w->fill, 0, sizeof(w->fill));
 		atomic_set(&w->users, 1);
 		cpu->open = w;
-		queue_delayed_work(s->wq, &s->close_work, msecs_to_jiffies(s->core->params.close_ms));
+		if (READ_ONCE(s->nr_free) < s->nr / 8)	/* the pool runs low: none stays open for long */
+			mod_delayed_work(s->wq, &s->close_work, 0);
+		else
+			queue_delayed_work(s->wq, &s->close_work, msecs_to_jiffies(s->core->params.close_ms));
 	}
 	*i = place_give(w, class);
 	if (w->nr == s->window)
@@ -622,22 +633,63 @@ void fsw_staging_kick(struct fsw_staging *s)
 
 /* ---- set-up ---- */
 
-static int windows_init(struct fsw_staging *s)
+static int pool_grow(struct fsw_staging *s)
 {
-	unsigned int i;
-	int ret;
+	struct fsw_window *w;
+	unsigned int i = 0;
 
-	s->windows = kvcalloc(s->nr, sizeof(*s->windows), GFP_KERNEL);
-	if (!s->windows)
+	while (s->windows[i])
+		i++;
+	w = window_new(s, i);
+	if (!w)
 		return -ENOMEM;
-	for (i = 0; i < s->nr; i++) {
-		ret = window_init(s, &s->windows[i], i);
-		if (ret)
-			return ret;
-		list_add_tail(&s->windows[i].link, &s->free);
-		s->nr_free++;
-	}
+	WRITE_ONCE(s->windows[i], w);
+	WRITE_ONCE(s->nr, s->nr + 1);
+	window_return(s, w);
 	return 0;
+}
+
+/* Free windows until nr are left; nothing is taken away if they do not come. */
+static int pool_shrink(struct fsw_staging *s, unsigned int nr)
+{
+	struct fsw_window *w, *next;
+	unsigned int got = 0;
+	LIST_HEAD(gone);
+
+	while (s->nr - got > nr) {
+		w = window_take(s);
+		if (!w) {
+			close_all(s);
+			if (wait_event_timeout(s->room, READ_ONCE(s->nr_free), msecs_to_jiffies(s->core->params.store_ms)))
+				continue;
+			list_for_each_entry_safe(w, next, &gone, link) {
+				list_del_init(&w->link);
+				window_return(s, w);
+			}
+			return -EBUSY;
+		}
+		list_add(&w->link, &gone);
+		got++;
+	}
+	WRITE_ONCE(s->nr, nr);
+	list_for_each_entry_safe(w, next, &gone, link)
+		WRITE_ONCE(s->windows[w->index], NULL);
+	synchronize_rcu();
+	list_for_each_entry_safe(w, next, &gone, link)
+		window_free(s, w);
+	return 0;
+}
+
+int fsw_staging_resize(struct fsw_staging *s, unsigned int pages)
+{
+	unsigned int nr = pages / s->window;
+	int ret = 0;
+
+	if (pages % s->window || nr < 2 || nr > s->max)
+		return -EINVAL;
+	while (!ret && s->nr < nr)
+		ret = pool_grow(s);
+	return ret ?: s->nr > nr ? pool_shrink(s, nr) : 0;
 }
 
 int fsw_staging_init(struct fsw_staging *s, struct fsw_core *core)
@@ -646,7 +698,7 @@ int fsw_staging_init(struct fsw_staging *s, struct fsw_core *core)
 
 	s->core = core;
 	s->window = core->params.window;
-	s->nr = core->params.staging / s->window;
+	s->max = core->params.staging_max / s->window;
 	spin_lock_init(&s->lock);
 	INIT_LIST_HEAD(&s->free);
 	INIT_LIST_HEAD(&s->parked);
@@ -661,7 +713,9 @@ int fsw_staging_init(struct fsw_staging *s, struct fsw_core *core)
 		goto free_wq;
 	for_each_possible_cpu(i)
 		spin_lock_init(&per_cpu_ptr(s->cpus, i)->lock);
-	ret = windows_init(s);
+	s->windows = kvcalloc(s->max, sizeof(*s->windows), GFP_KERNEL);
+	if (s->windows)
+		ret = fsw_staging_resize(s, core->params.staging);
 	if (!ret)
 		return 0;
 	fsw_staging_exit(s);
@@ -687,8 +741,9 @@ void fsw_staging_exit(struct fsw_staging *s)
 	/* the last chains may have parked their windows after fsw_staging_stop() */
 	cancel_delayed_work_sync(&s->close_work);
 	cancel_delayed_work_sync(&s->retry_work);
-	for (i = 0; s->windows && i < s->nr; i++)
-		window_exit(s, &s->windows[i]);
+	for (i = 0; s->windows && i < s->max; i++)
+		if (s->windows[i])
+			window_free(s, s->windows[i]);
 	kvfree(s->windows);
 	free_percpu(s->cpus);
 	destroy_workqueue(s->wq);

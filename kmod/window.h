@@ -63,8 +63,12 @@ struct fsw_cpu {
 struct fsw_staging {
 	struct fsw_core *core;
 	unsigned int window;		/* pages per window */
-	unsigned int nr;
-	struct fsw_window *windows;
+	unsigned int nr, max;		/* windows there are, and could be */
+	/*
+	 * By index, NULL: there is none now. fsw_staging_resize() takes one away, when no entry and no work request names it any
+	 * more, and frees it after a grace period: who may have looked at such an entry just before is in rcu_read_lock().
+	 */
+	struct fsw_window **windows;
 	struct fsw_cpu __percpu *cpus;
 	spinlock_t lock;		/* free, parked; irq-safe */
 	struct list_head free, parked;
@@ -78,6 +82,8 @@ struct fsw_staging {
 	struct workqueue_struct *wq;
 };
 
+/* As fsw_staging_set() in core.h. */
+int fsw_staging_resize(struct fsw_staging *s, unsigned int pages);
 int fsw_staging_init(struct fsw_staging *s, struct fsw_core *core);
 void fsw_staging_stop(struct fsw_staging *s);
 void fsw_staging_exit(struct fsw_staging *s);
@@ -92,6 +98,7 @@ bool fsw_restage(struct fsw_staging *s, u64 slot, struct fsw_entry e, const void
 /* An extent or a frame came: waiters and parked windows try again. Any context. */
 void fsw_staging_kick(struct fsw_staging *s);
 
-void *fsw_staged_bytes(struct fsw_staging *s, struct fsw_entry e);	/* of a STAGED entry */
+/* Of a STAGED entry; NULL: it has changed. Under rcu_read_lock(), and the entry is looked at again after the last use. */
+void *fsw_staged_bytes(struct fsw_staging *s, struct fsw_entry e);
 
 #endif

@@ -80,6 +80,10 @@ static inline int atomic_cmpxchg(atomic_t *a, int old, int new)
 
 #define cmpxchg(p, old, new) ({ __typeof__(*(p)) _v = *(p); if (_v == (old)) *(p) = (new); _v; })
 
+#define rcu_read_lock() do { } while (0)
+#define rcu_read_unlock() do { } while (0)
+#define synchronize_rcu() world_step()
+
 /* ---- locks ---- */
 typedef struct { bool held; } spinlock_t;
 typedef struct { spinlock_t lock; unsigned int seq; } seqlock_t;

@@ -235,6 +235,15 @@ static void do_extent(void)
 	assert_int_equal(world_extent(core, ++extent_id, set, nr), 0);
 }
 
+static void do_resize(void)
+{
+	unsigned int pages = core->params.window * (2 + world_random(14));
+	int ret = fsw_staging_set(core, pages);
+
+	assert_true(ret == 0 || ret == -EBUSY);
+	assert_true(ret || fsw_staging_get(core) == pages);
+}
+
 static void want(void *ctx)
 {
 	(void)ctx;
@@ -256,7 +265,9 @@ static void one_op(void)
 		do_free(slot);
 	else if (r < 996)
 		do_flip();
-	else if (r < 998)
+	else if (r == 996)
+		do_resize();
+	else if (r == 997)
 		fsw_codec_set(core, world_random(FARSWAP_CODECS));
 	else if (!world_random(4))
 		do_kill();
@@ -277,6 +288,7 @@ static void run_start(u64 seed)
 	world_start(seed);
 	p.window = 1u << world_random(7);
 	p.staging = p.window * (2 + world_random(8));
+	p.staging_max = p.window * 16;
 	p.codec = world_random(2) ? FARSWAP_CODEC_NONE : world_random(FARSWAP_CODECS);
 	world.late_percent = world_random(3) ? 0 : 3;
 	world.at_once_percent = world_random(3) * 20;

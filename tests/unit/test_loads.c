@@ -13,7 +13,8 @@ static int start(void **state)
 {
 	static const unsigned int set[] = { 0, 1, 2 };
 	struct fsw_params p = {
-		.size = WORLD_SLAB, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = 4, .staging = 16, .close_ms = 2,
+		.size = WORLD_SLAB, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = 4, .staging = 16, .staging_max = 4096,
+		.close_ms = 2,
 		.store_ms = 5000, .hedge_ms = 100, .load_ms = 10000,
 	};
 	unsigned int i;

@@ -21,7 +21,8 @@ static void start(unsigned int window, enum farswap_codec codec)
 {
 	static const unsigned int set[] = { 0, 1, 2 };
 	struct fsw_params p = {
-		.size = 8 * WORLD_SLAB, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = window, .staging = 16 * window,
+		.size = 8 * WORLD_SLAB, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = window,
+		.staging = 16 * window, .staging_max = 4096,
 		.close_ms = 2, .store_ms = 5000, .hedge_ms = 100, .load_ms = 3000, .want = want, .codec = codec,
 	};
 
@@ -104,12 +105,13 @@ static void pages_go_to_the_smallest_class_that_takes_them(void **state)
 
 	(void)state;
 	start(8, FARSWAP_CODEC_LZ4);
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 4; i++) {
 		for (slot = 0; slot < 64; slot++) {
 			page_make(page, slot, 1, cases[i].noise);
 			assert_int_equal(fsw_store(core, i * 64 + slot, page), 0);
 		}
-	world_quiet();
+		world_quiet();	/* or the pool would run low, and windows be sent before they are full */
+	}
 	assert_int_equal(world_counters(core).stored_512, 64);
 	assert_int_equal(world_counters(core).stored_1024, 64);
 	assert_int_equal(world_counters(core).stored_2048, 64);

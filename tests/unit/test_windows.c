@@ -20,7 +20,8 @@ static void start_sized(u64 size, unsigned int window, unsigned int staging, uns
 {
 	static const unsigned int set[] = { 0, 1, 2 };
 	struct fsw_params p = {
-		.size = size, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = window, .staging = staging,
+		.size = size, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = window,
+		.staging = staging, .staging_max = 4096,
 		.close_ms = 2, .store_ms = 5000, .hedge_ms = 100, .load_ms = 3000, .want = want,
 	};
 	unsigned int i;
@@ -165,6 +166,7 @@ static void a_store_waits_until_there_is_a_map_table(void **state)
 
 	(void)state;
 	start_sized(512 * WORLD_SLAB, 4, 256, 8);
+	world.at_once_percent = 100;	/* staging never is what it waits for */
 	while (fsw_map_populate(&core->map, slot))	/* not as a store does: nobody is told that the stock shrinks */
 		slot += FSW_CLUSTER;
 	assert_true(slot < core->map.slots);
@@ -179,6 +181,71 @@ static void a_store_waits_until_there_is_a_map_table(void **state)
 	}
 	assert_int_equal(world_counters(core).waits, 1);
 	assert_int_equal(core->map.made, core->map.slots / FSW_CLUSTER);
+}
+
+static void windows_are_sent_early_when_the_pool_runs_low(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	start(8, 16 * 8, 1);
+	world_kill(0);
+	world_kill(1);
+	world_kill(2);	/* nothing comes back */
+	for (i = 0; i < 14 * 8; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_int_equal(fsw_store(core, i, page), 0);	/* in an open window, the last but one */
+	assert_true(core->staging.close_work.pending);
+	assert_true(core->staging.close_work.due_ns <= world_ns);
+}
+
+static void the_pool_is_resized_while_pages_are_in_it(void **state)
+{
+	char back[FSW_PAGE];
+	unsigned int i;
+
+	(void)state;
+	start(4, 16, 1);
+	for (i = 0; i < 12; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_int_equal(fsw_staging_set(core, 64), 0);
+	assert_int_equal(fsw_staging_get(core), 64);
+	for (; i < 48; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_int_equal(world_counters(core).waits, 0);
+	assert_int_equal(fsw_staging_set(core, 8), 0);	/* waits for windows in flight */
+	assert_int_equal(fsw_staging_get(core), 8);
+	for (; i < 96; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_true(world_counters(core).waits > 0);
+	for (i = 0; i < 96; i++) {
+		assert_int_equal(fsw_load(core, i, back), 0);
+		assert_memory_equal(page, back, FSW_PAGE);
+	}
+	assert_int_equal(fsw_staging_set(core, 4), -EINVAL);
+	assert_int_equal(fsw_staging_set(core, 10), -EINVAL);
+	assert_int_equal(fsw_staging_set(core, 8192), -EINVAL);
+}
+
+static void a_pool_that_cannot_shrink_stays_as_it_is(void **state)
+{
+	char back[FSW_PAGE];
+	unsigned int i;
+
+	(void)state;
+	start(4, 32, 1);
+	for (i = 0; i < 3; i++)
+		world_kill(i);
+	for (i = 0; i < 20; i++)
+		assert_int_equal(fsw_store(core, i, page), 0);
+	assert_int_equal(fsw_staging_set(core, 8), -EBUSY);	/* no donor is left: staging is the only copy */
+	assert_int_equal(fsw_staging_get(core), 32);
+	for (i = 0; i < 20; i++) {
+		assert_int_equal(fsw_load(core, i, back), 0);
+		assert_memory_equal(page, back, FSW_PAGE);
+	}
+	for (i = 20; i < 28; i++)	/* of the last window one page is sure to fit: it may be sent early */
+		assert_int_equal(fsw_store(core, i, page), 0);
 }
 
 static void a_slot_out_of_range_is_refused(void **state)
@@ -218,6 +285,9 @@ int main(void)
 		cmocka_unit_test_teardown(a_cluster_gets_a_new_home_when_its_extent_dies, stop),
 		cmocka_unit_test_teardown(a_worker_is_refused_at_once, stop),
 		cmocka_unit_test_teardown(a_store_waits_until_there_is_a_map_table, stop),
+		cmocka_unit_test_teardown(windows_are_sent_early_when_the_pool_runs_low, stop),
+		cmocka_unit_test_teardown(the_pool_is_resized_while_pages_are_in_it, stop),
+		cmocka_unit_test_teardown(a_pool_that_cannot_shrink_stays_as_it_is, stop),
 		cmocka_unit_test_teardown(a_slot_out_of_range_is_refused, stop),
 		cmocka_unit_test_teardown(a_set_names_each_peer_once_and_an_extent_comes_once, stop),
 	};
