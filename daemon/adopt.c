@@ -185,11 +185,11 @@ static int take_device(struct nlattr *const *attrs)
 	device.slab_bytes = farswap_nl_u64(attrs, FARSWAP_A_SLAB_BYTES);
 	device.copies = farswap_nl_u8(attrs, FARSWAP_A_COPIES);
 	device.spares = farswap_nl_u32(attrs, FARSWAP_A_SPARES);
-	device.lanes = farswap_nl_u32(attrs, FARSWAP_A_LANES);
+	device.queues = farswap_nl_u32(attrs, FARSWAP_A_QUEUES);
 	if (state < FARSWAP_DEV_NEW || state > FARSWAP_DEV_DOWN || !device.size || device.size > DEVICE_BYTES_MAX ||
 	    device.slab_bytes < FARSWAP_SLAB_BYTES_MIN || device.slab_bytes > FARSWAP_SLAB_BYTES_MAX ||
 	    device.slab_bytes & (device.slab_bytes - 1) || !device.copies || device.copies > FARSWAP_COPIES_MAX ||
-	    !device.lanes || device.lanes > DEVICE_LANES_MAX)
+	    !device.queues || device.queues > DEVICE_QUEUES_MAX)
 		return -EBADMSG;
 	return 0;
 }

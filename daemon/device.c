@@ -241,7 +241,7 @@ static void start_peers(void)
 	}
 }
 
-static void on_lanes(int error, const char *why, const struct kernel_answer *answers, void *arg)
+static void on_queues(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	struct nlattr *attrs[FARSWAP_A_MAX + 1];
 
@@ -255,10 +255,10 @@ static void on_lanes(int error, const char *why, const struct kernel_answer *ans
 		device_undo("%s: %s", device.name, why);
 		return;
 	}
-	device.lanes = farswap_nl_u32(attrs, FARSWAP_A_LANES);
-	if (!device.lanes || device.lanes > DEVICE_LANES_MAX) {
-		device_undo("%s: the kernel module wants %u lanes: 1 to %u are possible", device.name, device.lanes,
-			    DEVICE_LANES_MAX);
+	device.queues = farswap_nl_u32(attrs, FARSWAP_A_QUEUES);
+	if (!device.queues || device.queues > DEVICE_QUEUES_MAX) {
+		device_undo("%s: the kernel module wants %u queue pairs per donor: 1 to %u are possible", device.name,
+			    device.queues, DEVICE_QUEUES_MAX);
 		return;
 	}
 	device_enter(PHASE_PEERING);
@@ -275,7 +275,7 @@ static void on_made(int error, const char *why, const struct kernel_answer *answ
 	}
 	device.in_kernel = true;
 	device.in_air++;
-	kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_lanes, NULL);
+	kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_queues, NULL);
 }
 
 static void make(void)

@@ -24,7 +24,7 @@
 
 #define DEVICE_PEERS_MAX	64	/* records; those of the lost are used again once closed */
 #define DEVICE_LIVE_MAX		8	/* donors used at a time */
-#define DEVICE_LANES_MAX	63
+#define DEVICE_QUEUES_MAX	64	/* of one donor; a session has no more, see SESSION_QUEUES_MAX */
 #define DEVICE_BYTES_MAX	(1ull << 50)
 
 enum device_phase {
@@ -65,7 +65,7 @@ struct device_peer {
 	bool closed;			/* the donor has nothing of it any more */
 	unsigned int in_air;		/* answers to come that name this record */
 	unsigned int asked, answered;	/* tokens */
-	uint8_t tokens[(DEVICE_LANES_MAX + 1) * FARSWAP_TOKEN_BYTES];
+	uint8_t tokens[DEVICE_QUEUES_MAX * FARSWAP_TOKEN_BYTES];
 	uint32_t slabs;			/* granted */
 	bool barred;			/* refused a grant during the present build */
 	uint64_t full_until_ns;		/* not asked for grants before */
@@ -98,7 +98,7 @@ struct device {
 	enum device_phase phase;
 	char name[FARSWAP_NAME_BYTES];
 	uint64_t size, slab_bytes;
-	unsigned int copies, spares, lanes;
+	unsigned int copies, spares, queues;
 	enum farswap_codec codec;	/* that it is made with; the kernel knows what it is now */
 	bool in_kernel;			/* DEV_NEW succeeded, DEV_DEL not yet */
 	unsigned int in_air;		/* requests whose answer is still to come */

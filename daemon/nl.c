@@ -26,6 +26,7 @@ static struct nla_policy policy[FARSWAP_A_MAX + 1] = {
 	[FARSWAP_A_SLAB_BYTES]		= { .type = NLA_U64 },
 	[FARSWAP_A_SPARES]		= { .type = NLA_U32 },
 	[FARSWAP_A_LANES]		= { .type = NLA_U32 },
+	[FARSWAP_A_QUEUES]		= { .type = NLA_U32 },
 	[FARSWAP_A_DEV_STATE]		= { .type = NLA_U8 },
 	[FARSWAP_A_OPENERS]		= { .type = NLA_U32 },
 	[FARSWAP_A_WANT]		= { .type = NLA_U32 },

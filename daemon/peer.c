@@ -172,7 +172,7 @@ static void ask_tokens(struct device_peer *peer)
 	unsigned int i;
 
 	peer->state = PEER_TOKENS;
-	peer->asked = device.lanes + 1;
+	peer->asked = device.queues;
 	peer->answered = 0;
 	for (i = 0; i < peer->asked && peer->state == PEER_TOKENS; i++) {
 		farswap_msg_make(&msg, FARSWAP_MSG_TOKEN, 0);

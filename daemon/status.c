@@ -254,6 +254,7 @@ static void add_counters(struct json_object *device_part, struct nlattr *const *
 	COUNTER(loads);
 	COUNTER(loads_staged);
 	COUNTER(loads_empty);
+	COUNTER(loads_ahead);
 	COUNTER(frees);
 	COUNTER(refused);
 	COUNTER(waits);
@@ -266,6 +267,10 @@ static void add_counters(struct json_object *device_part, struct nlattr *const *
 	COUNTER(write_chains);
 	COUNTER(write_bytes);
 	COUNTER(read_wrs);
+	COUNTER(read_bytes);
+	COUNTER(ahead_pages);
+	COUNTER(ahead_used);
+	COUNTER(ahead_waits);
 	COUNTER(parked);
 	COUNTER(held);
 	COUNTER(staged);

@@ -7,7 +7,7 @@
  *
  *   DEV_NEW     NAME, SIZE (bytes), COPIES, SLAB_BYTES, SPARES, CODEC     device in state "new", no disk yet
  *   PEER_ADD    NODE, PEER_NAME, SESSION, INCARNATION, ADDRESS (sockaddr_in or sockaddr_in6), PORT,
- *               SOURCE (optional, sockaddr), TOKENS (DEV_GET's LANES + 1 tokens of 16 bytes)
+ *               SOURCE (optional, sockaddr), TOKENS (DEV_GET's QUEUES tokens of 16 bytes)
  *               connects the queue pairs and returns when all are up (or with the error)
  *   EXTENT_ADD  EXTENT, GENERATION, MEMBERS (nested MEMBER: NODE, SLAB, INCARNATION, REMOTE, RKEY)
  *   DEV_START   the disk appears
@@ -52,7 +52,7 @@ enum farswap_nl_attr {
 	FARSWAP_A_COPIES,		/* u8: replicas of each page wanted, 1..4 */
 	FARSWAP_A_SLAB_BYTES,		/* u64: bytes of a slab, an extent's size */
 	FARSWAP_A_SPARES,		/* u32: extents to keep ahead of need */
-	FARSWAP_A_LANES,		/* u32: read queue pairs per peer; a peer has LANES + 1 in all */
+	FARSWAP_A_LANES,		/* u32: queue pairs per peer for loads */
 	FARSWAP_A_DEV_STATE,		/* u8: enum farswap_dev_state */
 	FARSWAP_A_OPENERS,		/* u32: opens of the disk (swapon is one) */
 	FARSWAP_A_WANT,			/* u32: extents asked for */
@@ -88,6 +88,7 @@ enum farswap_nl_attr {
 	FARSWAP_A_READ_NS,		/* u64: recent latency of one READ from the peer */
 	FARSWAP_A_CODEC,		/* u8: enum farswap_codec, of the slot or of pages stored from now on (optional in DEV_NEW: none) */
 	FARSWAP_A_OFFSET,		/* u32: where in its frame a slot's stored bytes begin */
+	FARSWAP_A_QUEUES,		/* u32: queue pairs per peer in all, each with its token */
 	__FARSWAP_A_MAX,
 	FARSWAP_A_MAX = __FARSWAP_A_MAX - 1
 };
@@ -131,6 +132,7 @@ struct farswap_counters {
 	unsigned long long loads;		/* pages given back, from wherever */
 	unsigned long long loads_staged;	/* of these, from the staging pool */
 	unsigned long long loads_empty;		/* of these, never written: zeros */
+	unsigned long long loads_ahead;		/* of these, from the read-ahead buffers */
 	unsigned long long frees;		/* slots freed by the kernel */
 	unsigned long long refused;		/* stores refused: pool or extents short, or a worker */
 	unsigned long long waits;		/* stores that waited for room in the pool */
@@ -143,6 +145,10 @@ struct farswap_counters {
 	unsigned long long write_chains;	/* doorbells for them */
 	unsigned long long write_bytes;		/* bytes in them */
 	unsigned long long read_wrs;		/* READ work requests posted */
+	unsigned long long read_bytes;		/* bytes in them */
+	unsigned long long ahead_pages;		/* pages read ahead */
+	unsigned long long ahead_used;		/* of these, loaded */
+	unsigned long long ahead_waits;		/* loads that waited for one on its way */
 	unsigned long long parked;		/* windows that waited for a replica or a frame */
 	unsigned long long held;		/* slots that hold a page now */
 	unsigned long long staged;		/* of these, in the staging pool */

@@ -124,11 +124,11 @@ static int lanes_bind(struct fsw_rdma *rdma)
 
 static int device_check(const struct ib_device *device, const char **why)
 {
-	unsigned int depth = fsw_settings.staging_max + 1;
+	unsigned int depth = max(fsw_settings.staging_max, fsw_settings.readahead_pages) + 1;
 
 	if (depth <= (unsigned int)device->attrs.max_qp_wr && depth <= (unsigned int)device->attrs.max_cqe)
 		return 0;
-	*why = "the RDMA device's queues are shorter than the staging pool: load the module with a smaller staging_max";
+	*why = "the RDMA device's queues are too short: load the module with a smaller staging_max or fewer readahead_pages";
 	return -E2BIG;
 }
 
@@ -148,7 +148,7 @@ static int bind(struct fsw_rdma *rdma, struct ib_device *device, const char **wh
 	rdma->device = device;
 	ret = buffers_map(rdma);
 	if (ret) {
-		*why = "the staging pool cannot be mapped for the RDMA device";
+		*why = "the buffers cannot be mapped for the RDMA device";
 		goto free_pd;
 	}
 	ret = lanes_bind(rdma);

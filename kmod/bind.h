@@ -19,7 +19,7 @@ void fsw_bind_del(struct fsw_rdma *rdma);	/* unbind and forget it; no peer is bo
 
 /*
  * One more peer uses device. 0, or -errno with *why: -EXDEV (bound to another one), -ENODEV (it is going), -E2BIG
- * (the staging pool does not fit its queues), -ENOMEM, -EIO. Process context. fsw_bind_put: any context that may
+ * (the staging pool or the read-ahead buffers do not fit its queues), -ENOMEM, -EIO. Process context. fsw_bind_put: any context that may
  * take a spinlock.
  */
 int fsw_bind_get(struct fsw_rdma *rdma, struct ib_device *device, const char **why);

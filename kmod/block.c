@@ -65,7 +65,7 @@ static int bio_read(struct fsw_core *core, struct bio *bio)
 		}
 		batch.pages[i] = vec_page(&v);
 		batch.nr++;
-		more = fsw_load_begin(core, &batch.loads[i], slot++);
+		more = fsw_load_begin(core, &batch.loads[i], slot++, iter.bi_size > FSW_PAGE);
 		if (more && batch.nr < BATCH)
 			continue;
 		ret = batch_end(core, &batch);

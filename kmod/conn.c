@@ -205,22 +205,44 @@ int fsw_conn_wait(struct fsw_conn *conn, enum fsw_step step, const char **why)
 	return conn->status;
 }
 
+/* The lane that it belongs to; NULL: it is for chains, which complete in softirq. */
+static struct fsw_lane *conn_lane(struct fsw_conn *conn)
+{
+	struct fsw_rdma *rdma = conn->peer->rdma;
+
+	return conn->index < rdma->nr_lanes ? &rdma->lanes[conn->index] : NULL;
+}
+
+static struct ib_cq *conn_cq(struct fsw_conn *conn)
+{
+	struct fsw_lane *lane = conn_lane(conn);
+
+	if (lane)
+		return lane->cq;
+	return conn == fsw_write_conn(conn->peer) ? conn->peer->write_cq : conn->peer->ahead_cq;
+}
+
+/*
+ * A READ of a lane is in flight once, a page of the staging pool is in at most one WRITE to this peer, one of the read-ahead
+ * buffers in at most one READ: no queue can overflow.
+ */
+static unsigned int conn_depth(struct fsw_conn *conn)
+{
+	if (conn_lane(conn))
+		return FSW_LANE_READS;
+	return conn == fsw_write_conn(conn->peer) ? fsw_settings.staging_max : fsw_settings.readahead_pages;
+}
+
 int fsw_conn_qp(struct fsw_conn *conn, const char **why)
 {
-	struct fsw_rdma_peer *peer = conn->peer;
-	bool write = conn == fsw_write_conn(peer);
-	struct ib_cq *cq = write ? peer->write_cq : peer->rdma->lanes[conn->index].cq;
-	/*
-	 * A READ is in flight once, a place of the staging pool is in at most one WRITE to this peer: neither queue can
-	 * overflow. And one for the drain.
-	 */
+	struct ib_cq *cq = conn_cq(conn);
 	struct ib_qp_init_attr attr = {
 		.event_handler = qp_event,
 		.qp_context = conn,
 		.send_cq = cq,
 		.recv_cq = cq,
 		.cap = {
-			.max_send_wr = (write ? fsw_settings.staging_max : FSW_LANE_READS) + 1,
+			.max_send_wr = conn_depth(conn) + 1,	/* and the drain */
 			.max_recv_wr = 1,	/* nothing is ever received; 0 is not allowed everywhere */
 			.max_send_sge = 1,
 			.max_recv_sge = 1,
@@ -228,7 +250,7 @@ int fsw_conn_qp(struct fsw_conn *conn, const char **why)
 		.sq_sig_type = IB_SIGNAL_REQ_WR,
 		.qp_type = IB_QPT_RC,
 	};
-	int ret = rdma_create_qp(conn->id, peer->rdma->pd, &attr);
+	int ret = rdma_create_qp(conn->id, conn->peer->rdma->pd, &attr);
 
 	if (ret)
 		*why = "no queue pair on the RDMA device";
@@ -242,11 +264,6 @@ int fsw_conn_qp(struct fsw_conn *conn, const char **why)
 static void drain_done(struct ib_cq *cq, struct ib_wc *wc)
 {
 	complete(&container_of(wc->wr_cqe, struct fsw_conn, drain_cqe)->drained);
-}
-
-static struct fsw_lane *conn_lane(struct fsw_conn *conn)
-{
-	return conn == fsw_write_conn(conn->peer) ? NULL : &conn->peer->rdma->lanes[conn->index];
 }
 
 /*

@@ -105,6 +105,7 @@ void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 		.loads = fsw_count_sum(core, FSW_LOADS),
 		.loads_staged = fsw_count_sum(core, FSW_LOADS_STAGED),
 		.loads_empty = fsw_count_sum(core, FSW_LOADS_EMPTY),
+		.loads_ahead = fsw_count_sum(core, FSW_LOADS_AHEAD),
 		.frees = fsw_count_sum(core, FSW_FREES),
 		.refused = fsw_count_sum(core, FSW_REFUSED),
 		.waits = fsw_count_sum(core, FSW_WAITS),
@@ -117,6 +118,10 @@ void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 		.write_chains = fsw_count_sum(core, FSW_WRITE_CHAINS),
 		.write_bytes = fsw_count_sum(core, FSW_WRITE_BYTES),
 		.read_wrs = fsw_count_sum(core, FSW_READ_WRS),
+		.read_bytes = fsw_count_sum(core, FSW_READ_BYTES),
+		.ahead_pages = fsw_count_sum(core, FSW_AHEAD_PAGES),
+		.ahead_used = fsw_count_sum(core, FSW_AHEAD_USED),
+		.ahead_waits = fsw_count_sum(core, FSW_AHEAD_WAITS),
 		.parked = fsw_count_sum(core, FSW_PARKED),
 		.held = max_t(s64, fsw_count_sum(core, FSW_HELD), 0),	/* CPUs are summed one after the other */
 		.staged = staged_now(core),
@@ -291,7 +296,8 @@ static bool params_sane(const struct fsw_params *p)
 	       p->slab_bytes >= FARSWAP_SLAB_BYTES_MIN && p->slab_bytes <= FARSWAP_SLAB_BYTES_MAX &&
 	       is_power_of_2(p->slab_bytes) && p->copies >= 1 && p->copies <= FARSWAP_COPIES_MAX && p->spares >= 1 &&
 	       p->window >= 1 && p->window <= FSW_WINDOW_MAX && is_power_of_2(p->window) &&
-	       p->staging >= 2 * p->window && p->staging % p->window == 0 && p->staging_max >= p->staging && p->codec < FARSWAP_CODECS;
+	       p->staging >= 2 * p->window && p->staging % p->window == 0 && p->staging_max >= p->staging &&
+	       p->codec < FARSWAP_CODECS && p->ahead % FSW_FETCH_LINES == 0 && p->ahead <= FSW_AHEAD_PAGES_MAX && (!p->ahead || p->readahead);
 }
 
 struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_transport_ops *ops, void *transport)
@@ -329,8 +335,14 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	ret = fsw_staging_init(&core->staging, core);
 	if (ret)
 		goto free_codecs;
+	ret = fsw_ahead_init(&core->ahead, core);
+	if (ret)
+		goto exit_ahead;
 	return core;
 
+exit_ahead:
+	fsw_ahead_exit(&core->ahead);
+	fsw_staging_exit(&core->staging);
 free_codecs:
 	fsw_codecs_exit(&core->codecs);
 free_extents:
@@ -354,6 +366,7 @@ void fsw_core_stop(struct fsw_core *core)
 
 void fsw_core_free(struct fsw_core *core)
 {
+	fsw_ahead_exit(&core->ahead);
 	fsw_staging_exit(&core->staging);
 	fsw_codecs_exit(&core->codecs);
 	fsw_extents_exit(&core->extents);

@@ -41,18 +41,19 @@ struct fsw_buffer {
 	struct list_head link;	/* the transport's list of buffers */
 };
 
-/* ---- a chain: all WRITEs of one window to one peer ---- */
+/* ---- a chain: all WRITEs of one window to one peer, or the READs of one fetch (read-ahead) from one ---- */
 struct fsw_piece {		/* one contiguous run of frames */
 	u64 remote;		/* address at the donor */
 	u32 rkey;
-	u32 offset;		/* in the window's buffer */
+	u32 offset;		/* in the buffer */
 	u32 bytes;
 };
 
 struct fsw_window;
+struct fsw_fetch;
 
 struct fsw_chain {
-	struct fsw_window *window;
+	struct fsw_window *window;	/* NULL: the READs of a struct fsw_fetch (ahead.h) */
 	struct fsw_peer *peer;
 	u64 posted_ns;		/* when it was given to the transport */
 	struct list_head link;	/* the transport's: chains in flight of a peer */
@@ -85,6 +86,10 @@ struct fsw_transport_ops {
 	void (*write)(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf,
 		      const struct fsw_piece *pieces, unsigned int nr);
 
+	/* The same with READs into buf, on another queue pair. fsw_chain_done() comes when the hardware writes buf no more. */
+	void (*fetch)(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf,
+		      const struct fsw_piece *pieces, unsigned int nr);
+
 	/*
 	 * A read request of this CPU's lane, or NULL if none is free now. Does not sleep. A quarter of a lane is kept for
 	 * urgent ones: a load that is being ended takes those while the same task's later loads hold the others.
@@ -109,7 +114,7 @@ struct fsw_transport_ops {
 
 /* ---- the transport's calls into the core ---- */
 
-/* A chain ended: 0 when the peer acknowledged every WRITE of it. A failed peer is LOST before this. Any context. */
+/* A chain ended: 0 when the peer acknowledged every WRITE of it, or every READ has its bytes. A failed peer is LOST before this. Any context. */
 void fsw_chain_done(struct fsw_chain *chain, int status);
 void fsw_read_ended(struct fsw_read *read);
 
@@ -129,6 +134,9 @@ struct fsw_params {
 	unsigned int hedge_ms;		/* a READ older than this is tried on another replica too */
 	unsigned int load_ms;		/* a load fails after this time */
 	enum farswap_codec codec;	/* of new stores, until fsw_codec_set() */
+	unsigned int poll_us;		/* a load polls this long for a page that is being read ahead, then it sleeps */
+	unsigned int ahead;		/* pages in the read-ahead buffers, a multiple of 16; 0: no read-ahead */
+	const unsigned int *readahead;	/* the window; may change at any time. 0: adaptive, 1: off, 2..64: fixed */
 	void (*want)(void *ctx);	/* fewer spare extents than wanted: any context, only queues work */
 	void *want_ctx;
 };
@@ -168,6 +176,7 @@ int fsw_store(struct fsw_core *core, u64 slot, const void *page);
 /*
  * Bring a page back, in two halves so that many READs can fly at once: begin posts, end waits, verifies and copies. A caller
  * begins in order, ends in the same order, all that it began, and begins no more once begin said false (then end does all).
+ * more: the caller is about to begin others, so nothing is read ahead yet: what is asked for goes first.
  * end: 0, or -EIO (no copy verified or none can be read), -ETIMEDOUT, -EINVAL. A slot never written reads as zeros.
  */
 struct fsw_load {
@@ -178,9 +187,11 @@ struct fsw_load {
 	struct fsw_read *reads[FARSWAP_COPIES_MAX];	/* by member, NULL: none in flight there */
 	u8 tried;					/* bit per member */
 	u8 bad;						/* bit per member: other bytes */
+	u8 line;					/* of fetch */
+	struct fsw_fetch *fetch;			/* the page was read ahead */
 };
 
-bool fsw_load_begin(struct fsw_core *core, struct fsw_load *load, u64 slot);
+bool fsw_load_begin(struct fsw_core *core, struct fsw_load *load, u64 slot, bool more);
 int fsw_load_end(struct fsw_core *core, struct fsw_load *load, void *page);
 int fsw_load(struct fsw_core *core, u64 slot, void *page);	/* both halves */
 
@@ -202,7 +213,7 @@ unsigned int fsw_staging_get(struct fsw_core *core);
 /* ---- looking at it ---- */
 void fsw_counters(struct fsw_core *core, struct farswap_counters *sum);
 /* Also for the transport: counts that it alone knows. Any context. */
-enum fsw_count { FSW_WRITE_WRS, FSW_WRITE_CHAINS, FSW_WRITE_BYTES, FSW_READ_WRS, FSW_COUNTS_TRANSPORT };
+enum fsw_count { FSW_WRITE_WRS, FSW_WRITE_CHAINS, FSW_WRITE_BYTES, FSW_READ_WRS, FSW_READ_BYTES, FSW_COUNTS_TRANSPORT };
 void fsw_count_add(struct fsw_core *core, enum fsw_count which, u64 n);
 
 struct fsw_extent_info {

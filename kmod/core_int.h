@@ -3,6 +3,7 @@
 #ifndef FSW_CORE_INT_H
 #define FSW_CORE_INT_H
 
+#include "ahead.h"
 #include "codec.h"
 #include "compact.h"
 #include "window.h"
@@ -13,6 +14,7 @@
 /* FSW_WRITE_WRS .. come first, in core.h */
 enum {
 	FSW_STORES = FSW_COUNTS_TRANSPORT, FSW_LOADS, FSW_LOADS_STAGED, FSW_LOADS_EMPTY, FSW_FREES, FSW_REFUSED, FSW_WAITS,
+	FSW_LOADS_AHEAD, FSW_AHEAD_PAGES, FSW_AHEAD_USED, FSW_AHEAD_WAITS,
 	FSW_LOAD_ERRORS, FSW_CORRUPT, FSW_FAILOVERS, FSW_HEDGES, FSW_WINDOWS, FSW_PARKED,
 	FSW_COMPACTED,
 	/* these go up and down; only the sum over CPUs means something */
@@ -44,6 +46,7 @@ struct fsw_core {
 	struct delayed_work stock_work;	/* fills the map's stock up */
 	struct fsw_codecs codecs;
 	enum farswap_codec codec;	/* of new stores; READ_ONCE */
+	struct fsw_ahead ahead;
 	struct fsw_stats __percpu *stats;
 };
 

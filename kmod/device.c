@@ -90,6 +90,9 @@ static void device_params(struct fsw_device *dev, const struct fsw_device_config
 		.store_ms = s->store_ms,
 		.hedge_ms = s->hedge_ms,
 		.load_ms = s->load_ms,
+		.poll_us = s->poll_us,
+		.ahead = s->readahead_pages,
+		.readahead = &s->readahead,
 		.want = core_wants,
 		.want_ctx = dev,
 	};
@@ -110,7 +113,7 @@ static int device_init(struct fsw_device *dev, struct netlink_ext_ack *extack)
 	dev->core = fsw_core_new(&dev->params, &fsw_rdma_ops, dev->rdma);
 	if (IS_ERR(dev->core)) {
 		ret = fail(extack, PTR_ERR(dev->core), PTR_ERR(dev->core) == -ENOMEM ?
-			   "out of memory: staging pool and map" : "size, slab size or copies out of range");
+			   "out of memory: staging pool, read-ahead buffers and map" : "size, slab size or copies out of range");
 		goto free_rdma;
 	}
 	fsw_rdma_attach(dev->rdma, dev->core);

@@ -62,7 +62,7 @@ struct fsw_peer_config {
 	char name[FARSWAP_NAME_BYTES];
 	u64 session, incarnation;
 	struct sockaddr_storage address, source;	/* source.ss_family 0: any */
-	const u8 *tokens;				/* lanes + 1, FARSWAP_TOKEN_BYTES each */
+	const u8 *tokens;				/* fsw_rdma_conns() of FARSWAP_TOKEN_BYTES */
 };
 
 /* Connects, up to some 16 s, without the device's lock; a kill signal ends it. -EEXIST, -EINTR, or the step's error */

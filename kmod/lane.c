@@ -256,6 +256,12 @@ static int read_send(struct fsw_lane_read *r, u64 remote, u32 rkey, u32 bytes)
 	return ret;
 }
 
+static void read_count(struct fsw_core *core, u32 bytes)
+{
+	fsw_count_add(core, FSW_READ_WRS, 1);
+	fsw_count_add(core, FSW_READ_BYTES, bytes);
+}
+
 void fsw_lane_post(void *transport, struct fsw_read *read, struct fsw_peer *to, u64 remote, u32 rkey, u32 bytes)
 {
 	struct fsw_lane_read *r = to_lane_read(read);
@@ -276,7 +282,7 @@ void fsw_lane_post(void *transport, struct fsw_read *read, struct fsw_peer *to, 
 		if (ret)
 			fsw_peer_lost(peer, ret, "a READ could not be posted");
 		else
-			fsw_count_add(rdma->core, FSW_READ_WRS, 1);
+			read_count(rdma->core, bytes);
 	}
 	if (ret)
 		smp_store_release(&read->status, ret);

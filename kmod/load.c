@@ -160,6 +160,14 @@ int fsw_copy_wait(struct fsw_core *core, struct fsw_read *read, struct fsw_entry
 
 /* ---- a stored page ---- */
 
+static void copy_bad(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, unsigned int m)
+{
+	load->tried |= 1 << m;
+	load->bad |= 1 << m;
+	fsw_count(core, FSW_CORRUPT);
+	atomic64_inc(&x->members[m].peer->corrupt);
+}
+
 /* What member m answered. 0: page holds it, verified. -EAGAIN: the entry changed. -EBADMSG, or the READ's error: no good */
 static int read_reap(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, unsigned int m, void *page)
 {
@@ -172,9 +180,7 @@ static int read_reap(struct fsw_core *core, struct fsw_load *load, const struct 
 		ret = -EAGAIN;
 		if (entry_current(core, load->slot, e)) {
 			ret = -EBADMSG;
-			load->bad |= 1 << m;
-			fsw_count(core, FSW_CORRUPT);
-			atomic64_inc(&x->members[m].peer->corrupt);
+			copy_bad(core, load, x, m);
 		}
 	}
 	read_drop(core, load, m);
@@ -265,6 +271,20 @@ static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 	}
 }
 
+/* The page was read ahead. 0, -EAGAIN: the entry changed. Else it is no good, and to be read as if it had not been. */
+static int load_ahead(struct fsw_core *core, struct fsw_load *load, void *page)
+{
+	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
+	struct fsw_peer *from;
+	unsigned int m;
+	int ret = fsw_ahead_load(core, load, page, &from);
+
+	for (m = 0; ret == -EBADMSG && m < x->nr; m++)
+		if (x->members[m].peer == from)
+			copy_bad(core, load, x, m);
+	return ret;
+}
+
 /* ---- both halves ---- */
 
 static void load_look(struct fsw_core *core, struct fsw_load *load)
@@ -278,24 +298,28 @@ static void load_look(struct fsw_core *core, struct fsw_load *load)
 	load->bad = 0;
 }
 
-bool fsw_load_begin(struct fsw_core *core, struct fsw_load *load, u64 slot)
+bool fsw_load_begin(struct fsw_core *core, struct fsw_load *load, u64 slot, bool more)
 {
 	struct fsw_entry e;
+	int ret = 0;
 
 	load->slot = slot;
 	load->start_ns = ktime_get_ns();
 	memset(load->reads, 0, sizeof(load->reads));
+	load->fetch = NULL;
 	load_look(core, load);
 	e = load_entry(load);
-	if (fsw_entry_state(e) != FARSWAP_SLOT_STORED)
-		return true;
-	return read_next(core, load, fsw_frame_extent(&core->extents, fsw_entry_index(e)), false) != -ENOBUFS;
+	if (fsw_entry_state(e) == FARSWAP_SLOT_STORED && !fsw_ahead_find(core, load))
+		ret = read_next(core, load, fsw_frame_extent(&core->extents, fsw_entry_index(e)), false);
+	fsw_ahead_learn(core, load, !more && !ret);
+	return ret != -ENOBUFS;
 }
 
 /* The load's entry, brought into page. -EAGAIN: it changed meanwhile. */
 static int load_fetch(struct fsw_core *core, struct fsw_load *load, void *page)
 {
 	struct fsw_entry e = load_entry(load);
+	int ret;
 
 	switch (fsw_entry_state(e)) {
 	case FARSWAP_SLOT_EMPTY:
@@ -307,7 +331,8 @@ static int load_fetch(struct fsw_core *core, struct fsw_load *load, void *page)
 	case FARSWAP_SLOT_STAGED:
 		return staged_copy(core, load->slot, e, page);
 	case FARSWAP_SLOT_STORED:
-		return load_stored(core, load, page);
+		ret = load->fetch ? load_ahead(core, load, page) : -ENODATA;
+		return !ret || ret == -EAGAIN ? ret : load_stored(core, load, page);
 	case FARSWAP_SLOT_ERROR:
 		break;
 	}
@@ -348,6 +373,6 @@ int fsw_load(struct fsw_core *core, u64 slot, void *page)
 {
 	struct fsw_load load;
 
-	fsw_load_begin(core, &load, slot);
+	fsw_load_begin(core, &load, slot, false);
 	return fsw_load_end(core, &load, page);
 }

@@ -114,8 +114,29 @@ static inline bool fsw_entry_same(struct fsw_entry a, struct fsw_entry b)
 
 #define FSW_NO_HOME		U64_MAX
 
+/* ---- what ahead.c learns from the loads of a cluster ---- */
+#define FSW_STREAMS		2	/* scans told apart */
+
+struct fsw_stream {			/* loads that follow each other with one stride */
+	u64 last;			/* slot of the last one */
+	u64 next;			/* up to here it was read ahead */
+	u64 judged;			/* up to here it was looked at what of that was used */
+	u32 seen;			/* fsw_region.loads at the last one */
+	s16 stride;			/* slots; 0: one load only */
+	u8 loads;			/* in a row, at most 255; 0: no stream */
+	u8 order;			/* 1 << order pages are kept ahead; 0: none */
+};
+
+struct fsw_region {			/* read ahead is what it is about: a guess, so a load lost to busy does no harm */
+	atomic_t busy;			/* the rest is somebody's; others do not wait for it */
+	u32 loads;
+	int waste;			/* recent share of pages read ahead in vain, of 256 */
+	struct fsw_stream streams[FSW_STREAMS];
+};
+
 struct fsw_cluster {
 	seqlock_t lock;			/* entries; irq-safe: frees come with interrupts off, acknowledgements in softirq */
+	struct fsw_region region;
 	u64 home;			/* first frame of the home run, FSW_NO_HOME before the first window; see extent.c */
 	struct fsw_entry *entries;	/* FSW_CLUSTER of them */
 	struct list_head link;		/* in the stock, before it is populated */

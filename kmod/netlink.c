@@ -5,6 +5,7 @@
 #include "compat/genl.h"
 #include "device.h"
 #include "netlink.h"
+#include "rdma.h"
 #include "settings.h"
 
 #define NAME_POLICY	{ .type = NLA_NUL_STRING, .len = FARSWAP_NAME_BYTES - 1 }
@@ -32,7 +33,7 @@ static const struct nla_policy peer_add_policy[] = {
 	[FARSWAP_A_ADDRESS] = NLA_POLICY_RANGE(NLA_BINARY, sizeof(struct sockaddr_in), sizeof(struct sockaddr_in6)),
 	[FARSWAP_A_SOURCE] = NLA_POLICY_RANGE(NLA_BINARY, sizeof(struct sockaddr_in), sizeof(struct sockaddr_in6)),
 	[FARSWAP_A_TOKENS] = NLA_POLICY_RANGE(NLA_BINARY, FARSWAP_TOKEN_BYTES,
-					      (FSW_LANES_MAX + 1) * FARSWAP_TOKEN_BYTES),
+					      FSW_CONNS_MAX * FARSWAP_TOKEN_BYTES),
 };
 
 static const struct nla_policy member_policy[] = {
@@ -225,8 +226,8 @@ static int peer_add_gate(struct genl_info *info, struct fsw_peer_config *config)
 	config->session = nla_get_u64(info->attrs[FARSWAP_A_SESSION]);
 	config->incarnation = nla_get_u64(info->attrs[FARSWAP_A_INCARNATION]);
 	config->tokens = nla_data(info->attrs[FARSWAP_A_TOKENS]);
-	if (nla_len(info->attrs[FARSWAP_A_TOKENS]) != (fsw_settings.lanes + 1) * FARSWAP_TOKEN_BYTES)
-		return refuse_attr(info, FARSWAP_A_TOKENS, "tokens: one for each queue pair, LANES + 1");
+	if (nla_len(info->attrs[FARSWAP_A_TOKENS]) != fsw_rdma_conns() * FARSWAP_TOKEN_BYTES)
+		return refuse_attr(info, FARSWAP_A_TOKENS, "tokens: one for each queue pair, QUEUES");
 	return addresses_gate(info, config);
 }
 

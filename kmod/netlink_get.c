@@ -32,6 +32,7 @@ static int dev_fill(struct sk_buff *skb, struct fsw_device *dev)
 	       nla_put_u32(skb, FARSWAP_A_SPARES, dev->params.spares) ?:
 	       nla_put_u32(skb, FARSWAP_A_LANES, fsw_settings.lanes) ?:
 	       nla_put_u8(skb, FARSWAP_A_CODEC, fsw_codec_get(dev->core)) ?:
+	       nla_put_u32(skb, FARSWAP_A_QUEUES, fsw_rdma_conns()) ?:
 	       nla_put_u32(skb, FARSWAP_A_OPENERS, openers > 0 ? openers : 0) ?:
 	       nla_put_u32(skb, FARSWAP_A_WANT, fsw_extents_wanted(dev->core)) ?:
 	       nla_put(skb, FARSWAP_A_COUNTERS, sizeof(counters), &counters);

@@ -43,6 +43,11 @@ static inline bool os_is_worker(void)
 {
 	return current->flags & PF_WQ_WORKER;
 }
+
+static inline bool os_in_reclaim(void)
+{
+	return current->flags & PF_MEMALLOC;
+}
 #else
 #include "os_user.h"
 #endif

@@ -49,9 +49,16 @@ static void peer_drain(struct fsw_rdma_peer *peer)
 		fsw_conn_drain_end(&peer->conns[i]);
 }
 
+static void cq_free(struct ib_cq **cq)
+{
+	if (*cq)
+		ib_free_cq(*cq);
+	*cq = NULL;
+}
+
 /*
  * Take down what a LOST peer has, once nothing is posted any more. Until the queue pairs are destroyed the hardware
- * may read staging and write bounce pages; after that no completion can come but those already in a queue, which are
+ * may read staging, and write bounce pages and read-ahead buffers; after that no completion can come but those already in a queue, which are
  * dispatched before what is left is ended here.
  */
 static void peer_teardown(struct fsw_rdma_peer *peer)
@@ -61,12 +68,11 @@ static void peer_teardown(struct fsw_rdma_peer *peer)
 
 	for (i = 0; i < peer->nr_conns; i++)
 		fsw_conn_destroy_qp(&peer->conns[i]);
-	if (peer->write_cq)
-		ib_free_cq(peer->write_cq);
-	peer->write_cq = NULL;
+	cq_free(&peer->ahead_cq);
+	cq_free(&peer->write_cq);
 	for (i = 0; i < rdma->nr_lanes; i++)
 		fsw_lane_end(&rdma->lanes[i], peer);
-	fsw_write_end(peer);
+	fsw_chains_end(peer);
 	/* last: nobody's page waits for rdma_cm, whose own workers may wait for memory */
 	for (i = 0; i < peer->nr_conns; i++)
 		fsw_conn_close(&peer->conns[i]);
@@ -110,7 +116,7 @@ static void lost_work(struct work_struct *work)
 
 static u64 peer_oldest(struct fsw_rdma_peer *peer)
 {
-	u64 oldest = fsw_write_oldest(peer), posted;
+	u64 oldest = fsw_chains_oldest(peer), posted;
 	unsigned int i;
 
 	for (i = 0; i < peer->rdma->nr_lanes; i++) {
@@ -143,7 +149,7 @@ void fsw_peers_watch(struct work_struct *work)
 
 static struct fsw_rdma_peer *peer_alloc(struct fsw_rdma *rdma, const struct fsw_peer_config *config)
 {
-	unsigned int i, nr = rdma->nr_lanes + 1;
+	unsigned int i, nr = fsw_rdma_conns();
 	struct fsw_rdma_peer *peer = kzalloc(struct_size(peer, conns, nr), GFP_KERNEL);
 
 	if (!peer)
@@ -160,7 +166,7 @@ static struct fsw_rdma_peer *peer_alloc(struct fsw_rdma *rdma, const struct fsw_
 	INIT_WORK(&peer->lost_work, lost_work);
 	spin_lock_init(&peer->chains_lock);
 	INIT_LIST_HEAD(&peer->chains);
-	peer->write_cqe.done = fsw_write_error;
+	peer->chain_cqe.done = fsw_chain_error;
 	peer->nr_conns = nr;
 	for (i = 0; i < nr; i++) {
 		peer->conns[i].peer = peer;
@@ -273,20 +279,24 @@ static int peer_bind(struct fsw_rdma_peer *peer, const char **why)
 	return ret;
 }
 
-static int conns_qp(struct fsw_rdma_peer *peer, const char **why)
+/* A queue for chains: as deep as the send queue, and the drain, for those that fail complete one by one. */
+static int cq_new(struct fsw_rdma_peer *peer, struct ib_cq **cq, unsigned int wrs, const char **why)
 {
 	struct ib_device *device = peer->rdma->device;
-	unsigned int i;
-	int ret = 0;
 
-	/* as deep as the send queue, and the drain: failed WRITEs complete one by one */
-	peer->write_cq = ib_alloc_cq(device, peer, fsw_settings.staging_max + 1,
-				     peer->core.node % device->num_comp_vectors, IB_POLL_SOFTIRQ);
-	if (IS_ERR(peer->write_cq)) {
-		ret = PTR_ERR(peer->write_cq);
-		peer->write_cq = NULL;
-		*why = "no completion queue on the RDMA device";
-	}
+	*cq = ib_alloc_cq(device, peer, wrs + 1, peer->core.node % device->num_comp_vectors, IB_POLL_SOFTIRQ);
+	if (!IS_ERR(*cq))
+		return 0;
+	*why = "no completion queue on the RDMA device";
+	return PTR_ERR(xchg(cq, NULL));
+}
+
+static int conns_qp(struct fsw_rdma_peer *peer, const char **why)
+{
+	unsigned int i;
+	int ret = cq_new(peer, &peer->write_cq, fsw_settings.staging_max, why);
+
+	ret = ret ?: cq_new(peer, &peer->ahead_cq, fsw_settings.readahead_pages, why);
 	for (i = 0; i < peer->nr_conns && !ret; i++)
 		ret = fsw_conn_qp(&peer->conns[i], why);
 	return ret;

@@ -13,6 +13,7 @@ const struct fsw_transport_ops fsw_rdma_ops = {
 	.buffer_get = fsw_buffer_get,
 	.buffer_put = fsw_buffer_put,
 	.write = fsw_write,
+	.fetch = fsw_fetch,
 	.read_get = fsw_lane_get,
 	.read_room = fsw_lane_room,
 	.read_post = fsw_lane_post,
@@ -20,6 +21,11 @@ const struct fsw_transport_ops fsw_rdma_ops = {
 	.read_put = fsw_lane_put,
 	.peer_fail = peer_fail,
 };
+
+unsigned int fsw_rdma_conns(void)
+{
+	return fsw_settings.lanes + 2;
+}
 
 static void lanes_exit(struct fsw_rdma *rdma, unsigned int nr)
 {
@@ -78,18 +84,18 @@ struct fsw_rdma *fsw_rdma_new(const char *name,
 	rdma->poll_wq = alloc_workqueue("farswap_lanes", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
 	if (!rdma->poll_wq)
 		goto free_wq;
-	ret = fsw_write_init(rdma);
+	ret = fsw_chains_init(rdma);
 	if (ret)
 		goto free_poll_wq;
 	ret = lanes_init(rdma);
 	if (ret)
-		goto exit_write;
+		goto exit_chains;
 	fsw_bind_add(rdma);
 	queue_delayed_work(rdma->wq, &rdma->watch_work, HZ);
 	return rdma;
 
-exit_write:
-	fsw_write_exit(rdma);
+exit_chains:
+	fsw_chains_exit(rdma);
 free_poll_wq:
 	destroy_workqueue(rdma->poll_wq);
 free_wq:
@@ -137,6 +143,6 @@ void fsw_rdma_free(struct fsw_rdma *rdma)
 	list_for_each_entry_safe(peer, next, &rdma->peers, link)
 		kfree(peer);
 	lanes_exit(rdma, rdma->nr_lanes);
-	fsw_write_exit(rdma);
+	fsw_chains_exit(rdma);
 	kfree(rdma);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The transport: RC queue pairs to each peer, one for WRITEs and one per lane for READs. What device.c and netlink.c
+ * The transport: RC queue pairs to each peer, one per lane for loads' READs, one for read-ahead and one for WRITEs. What device.c and netlink.c
  * use of it; its own files share rdma_int.h.
  */
 #ifndef FSW_RDMA_H
@@ -13,6 +13,8 @@ struct fsw_rdma;
 struct fsw_rdma_peer;
 
 extern const struct fsw_transport_ops fsw_rdma_ops;
+
+unsigned int fsw_rdma_conns(void);	/* queue pairs of a peer, and so the tokens that it takes */
 
 /*
  * changed: a peer is lost and drained, why is the reason. From a work, under memalloc_noio_save(). Not called for

@@ -56,7 +56,7 @@ struct fsw_lane {
 /* One queue pair with its rdma_cm id. */
 struct fsw_conn {
 	struct fsw_rdma_peer *peer;
-	unsigned int index;		/* the lane's; the last one is for WRITEs */
+	unsigned int index;		/* the lane's; behind the lanes come read-ahead and WRITEs */
 	struct rdma_cm_id *id;
 	struct ib_qp *qp;
 	struct completion done;		/* a step of connecting ended, or the peer is lost */
@@ -78,15 +78,16 @@ struct fsw_rdma_peer {
 	int error;			/* LOST: the first reason, stored by who moved it there */
 	const char *why;
 	struct work_struct lost_work;
-	struct ib_cq *write_cq;
-	struct ib_cqe write_cqe;	/* of the WRITEs that are not signalled: comes up only when one failed */
+	struct ib_cq *ahead_cq;		/* chains of READs */
+	struct ib_cq *write_cq;		/* chains of WRITEs */
+	struct ib_cqe chain_cqe;	/* of what is not signalled in them: comes up only when it failed */
 	spinlock_t chains_lock;		/* chains; irq-safe */
 	struct list_head chains;	/* in flight, oldest first */
 	unsigned int nr_conns;
-	struct fsw_conn conns[];	/* lanes, and one for WRITEs */
+	struct fsw_conn conns[];	/* fsw_rdma_conns(): lanes, one for read-ahead, one for WRITEs */
 };
 
-struct fsw_post;	/* write.c */
+struct fsw_post;	/* chain.c */
 
 struct fsw_rdma {
 	const char *name;
@@ -119,6 +120,11 @@ static inline struct fsw_rdma_peer *fsw_to_rdma_peer(struct fsw_peer *peer)
 static inline struct fsw_conn *fsw_write_conn(struct fsw_rdma_peer *peer)
 {
 	return &peer->conns[peer->nr_conns - 1];
+}
+
+static inline struct fsw_conn *fsw_ahead_conn(struct fsw_rdma_peer *peer)
+{
+	return &peer->conns[peer->nr_conns - 2];
 }
 
 /* ---- peer.c ---- */
@@ -159,14 +165,16 @@ void fsw_lane_post(void *transport, struct fsw_read *read, struct fsw_peer *peer
 void fsw_lane_wait(void *transport, struct fsw_read *const *reads, unsigned int nr, u64 until_ns);
 void fsw_lane_put(void *transport, struct fsw_read *read);
 
-/* ---- write.c ---- */
-int fsw_write_init(struct fsw_rdma *rdma);
-void fsw_write_exit(struct fsw_rdma *rdma);
+/* ---- chain.c ---- */
+int fsw_chains_init(struct fsw_rdma *rdma);
+void fsw_chains_exit(struct fsw_rdma *rdma);
 void fsw_write(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf, const struct fsw_piece *pieces,
 	       unsigned int nr);
-void fsw_write_error(struct ib_cq *cq, struct ib_wc *wc);	/* done of fsw_rdma_peer.write_cqe */
-u64 fsw_write_oldest(struct fsw_rdma_peer *peer);	/* posted_ns of the oldest chain in flight; 0: none */
-/* End the peer's chains that are still in flight: its queue pair and completion queue are destroyed. */
-void fsw_write_end(struct fsw_rdma_peer *peer);
+void fsw_fetch(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf, const struct fsw_piece *pieces,
+	       unsigned int nr);
+void fsw_chain_error(struct ib_cq *cq, struct ib_wc *wc);	/* done of fsw_rdma_peer.chain_cqe */
+u64 fsw_chains_oldest(struct fsw_rdma_peer *peer);	/* posted_ns of the oldest chain in flight; 0: none */
+/* End the peer's chains that are still in flight: their queue pairs and completion queues are destroyed. */
+void fsw_chains_end(struct fsw_rdma_peer *peer);
 
 #endif

@@ -9,6 +9,7 @@
 #include "settings.h"
 
 #define STAGING_MAX	65536
+#define READAHEAD_MAX	64
 #define LANES_AUTO	UINT_MAX	/* not a value that passes the check when it is given */
 #define STAGING_AUTO	UINT_MAX	/* the same */
 
@@ -16,6 +17,7 @@ struct fsw_settings fsw_settings = {
 	.window = 32,
 	.staging_pages = 2048,
 	.staging_max = STAGING_AUTO,
+	.readahead_pages = 1024,
 	.lanes = LANES_AUTO,
 	.close_ms = 2,
 	.store_ms = 10000,
@@ -26,6 +28,8 @@ struct fsw_settings fsw_settings = {
 	.ack_timeout = 17,
 };
 
+static bool settled;	/* all were checked */
+
 #define SETTING(name, text)						\
 	module_param_named(name, fsw_settings.name, uint, 0444);	\
 	MODULE_PARM_DESC(name, text)
@@ -33,7 +37,8 @@ struct fsw_settings fsw_settings = {
 SETTING(window, "pages written together, a power of two from 1 to 64 (default 32)");
 SETTING(staging_pages, "pages in the staging pool, a multiple of window, from 2 windows to 65536 (default 2048)");
 SETTING(staging_max, "pages that the pool can be resized to in sysfs, staging_pages to 65536 (default: twice staging_pages)");
-SETTING(lanes, "read queue pairs per peer, 1 to 16 (default: online CPUs, at most 4)");
+SETTING(readahead_pages, "pages in the read-ahead buffers, a multiple of 16 from 64 to 16384 (default 1024)");
+SETTING(lanes, "queue pairs per peer for loads, 1 to 16 (default: online CPUs, at most 4)");
 SETTING(close_ms, "an open window is sent after this many milliseconds, 1 to 100 (default 2)");
 SETTING(store_ms, "a store waits this many milliseconds for room, 100 to 60000 (default 10000)");
 SETTING(hedge_ms, "a READ is tried on another replica after this many milliseconds, 1 to 10000 (default 200)");
@@ -50,6 +55,30 @@ static int check_range(const char *name, unsigned int value, unsigned int min, u
 	return -EINVAL;
 }
 
+/*
+ * The one that may be written live. While the module is being loaded it is checked with the others: then what is told is one line,
+ * and not this and the kernel's own.
+ */
+static int readahead_set(const char *text, const struct kernel_param *param)
+{
+	unsigned int value;
+	int ret = kstrtouint(text, 0, &value);
+
+	if (!ret && settled)
+		ret = check_range("readahead", value, 0, READAHEAD_MAX);
+	if (!ret)
+		WRITE_ONCE(fsw_settings.readahead, value);
+	return ret;
+}
+
+static const struct kernel_param_ops readahead_ops = {
+	.set = readahead_set,
+	.get = param_get_uint,
+};
+
+module_param_cb(readahead, &readahead_ops, &fsw_settings.readahead, 0644);
+MODULE_PARM_DESC(readahead, "pages of the read-ahead window, the page asked for included: 2 to 64, 0 adaptive, 1 off (default 0)");
+
 #define CHECK(name, min, max)	check_range(#name, fsw_settings.name, min, max)
 
 static int check_ranges(void)
@@ -59,6 +88,8 @@ static int check_ranges(void)
 
 	ret = ret ?: CHECK(staging_pages, 2, STAGING_MAX);
 	ret = ret ?: CHECK(staging_max, s->staging_pages, STAGING_MAX);
+	ret = ret ?: CHECK(readahead_pages, 64, 16384);
+	ret = ret ?: CHECK(readahead, 0, READAHEAD_MAX);
 	ret = ret ?: CHECK(lanes, 1, FSW_LANES_MAX);
 	ret = ret ?: CHECK(close_ms, 1, 100);
 	ret = ret ?: CHECK(store_ms, 100, 60000);
@@ -90,5 +121,10 @@ int fsw_settings_init(void)
 		       s->staging_pages, 2 * s->window, STAGING_MAX, s->window);
 		return -EINVAL;
 	}
+	if (s->readahead_pages % 16) {
+		pr_err("parameter readahead_pages=%u is out of range: 64 to 16384, a multiple of 16\n", s->readahead_pages);
+		return -EINVAL;
+	}
+	settled = true;
 	return 0;
 }

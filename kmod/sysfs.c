@@ -27,6 +27,7 @@ COUNTER(stores);		/* pages accepted */
 COUNTER(loads);			/* pages given back, from wherever */
 COUNTER(loads_staged);		/* of these, from the staging pool */
 COUNTER(loads_empty);		/* of these, never written: zeros */
+COUNTER(loads_ahead);		/* of these, from the read-ahead buffers */
 COUNTER(frees);			/* slots freed by the kernel */
 COUNTER(refused);		/* stores refused: pool or extents short, or a worker */
 COUNTER(waits);			/* stores that waited for room in the pool */
@@ -39,6 +40,10 @@ COUNTER(write_wrs);		/* WRITE work requests posted */
 COUNTER(write_chains);		/* doorbells for them */
 COUNTER(write_bytes);		/* bytes in them */
 COUNTER(read_wrs);		/* READ work requests posted */
+COUNTER(read_bytes);		/* bytes in them */
+COUNTER(ahead_pages);		/* pages read ahead */
+COUNTER(ahead_used);		/* of these, loaded */
+COUNTER(ahead_waits);		/* loads that waited for one on its way */
 COUNTER(parked);		/* windows that waited for a replica or a frame */
 COUNTER(held);			/* slots that hold a page now */
 COUNTER(staged);		/* of these, in the staging pool */
@@ -114,6 +119,7 @@ static struct attribute *counters_attrs[] = {
 	&dev_attr_loads.attr,
 	&dev_attr_loads_staged.attr,
 	&dev_attr_loads_empty.attr,
+	&dev_attr_loads_ahead.attr,
 	&dev_attr_frees.attr,
 	&dev_attr_refused.attr,
 	&dev_attr_waits.attr,
@@ -126,6 +132,10 @@ static struct attribute *counters_attrs[] = {
 	&dev_attr_write_chains.attr,
 	&dev_attr_write_bytes.attr,
 	&dev_attr_read_wrs.attr,
+	&dev_attr_read_bytes.attr,
+	&dev_attr_ahead_pages.attr,
+	&dev_attr_ahead_used.attr,
+	&dev_attr_ahead_waits.attr,
 	&dev_attr_parked.attr,
 	&dev_attr_held.attr,
 	&dev_attr_staged.attr,

@@ -63,6 +63,25 @@ TRACE_EVENT(farswap_window,
 	TP_printk("pages=%u runs=%u chains=%u", __entry->pages, __entry->runs, __entry->chains)
 );
 
+/* pages were read ahead: wanted from slot on, one each stride */
+TRACE_EVENT(farswap_ahead,
+	TP_PROTO(u64 slot, int stride, unsigned int pages, unsigned int wrs),
+	TP_ARGS(slot, stride, pages, wrs),
+	TP_STRUCT__entry(
+		__field(u64, slot)
+		__field(int, stride)
+		__field(unsigned int, pages)
+		__field(unsigned int, wrs)
+	),
+	TP_fast_assign(
+		__entry->slot = slot;
+		__entry->stride = stride;
+		__entry->pages = pages;
+		__entry->wrs = wrs;
+	),
+	TP_printk("slot=%llu stride=%d pages=%u wrs=%u", __entry->slot, __entry->stride, __entry->pages, __entry->wrs)
+);
+
 /* a window's WRITEs to one peer ended */
 TRACE_EVENT(farswap_chain_done,
 	TP_PROTO(u32 node, u64 ns, int status),

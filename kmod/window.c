@@ -386,7 +386,7 @@ static void window_send(struct fsw_window *w)
 		window_end(w);
 }
 
-void fsw_chain_done(struct fsw_chain *chain, int status)
+static void window_chain_done(struct fsw_chain *chain, int status)
 {
 	struct fsw_window *w = chain->window;
 	struct fsw_core *core = w->staging->core;
@@ -398,6 +398,14 @@ void fsw_chain_done(struct fsw_chain *chain, int status)
 		atomic_or(1 << (chain - w->chains), &w->acked);
 	if (atomic_dec_and_test(&w->pending))
 		window_end(w);
+}
+
+void fsw_chain_done(struct fsw_chain *chain, int status)
+{
+	if (chain->window)
+		window_chain_done(chain, status);
+	else
+		fsw_ahead_done(chain, status);
 }
 
 static void window_put(struct fsw_window *w)

@@ -17,6 +17,7 @@
 
 typedef uint64_t u64;
 typedef int64_t s64;
+typedef int16_t s16;
 typedef uint32_t u32;
 typedef uint16_t u16;
 typedef uint8_t u8;
@@ -26,12 +27,14 @@ typedef uint8_t u8;
 extern int world_cpu;		/* the CPU that runs now */
 extern int world_locks;		/* locks held now: nothing may come in between while > 0 */
 extern bool world_worker;	/* the running task is a workqueue's */
+extern bool world_reclaim;	/* the running task is giving memory back */
 extern u64 world_ns;		/* virtual time */
 void world_step(void);		/* something else may happen here */
 void world_wait(u64 until_ns);	/* time passes, at most until then, until something happened */
 
 #define U64_MAX UINT64_MAX
 #define NSEC_PER_MSEC 1000000ull
+#define NSEC_PER_USEC 1000ull
 #define __percpu
 #define READ_ONCE(x) (*(volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
@@ -41,6 +44,8 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 #define container_of(p, t, m) ((t *)((char *)(p) - offsetof(t, m)))
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #define cond_resched() do { } while (0)
+#define cpu_relax() do { } while (0)
+#define need_resched() true
 #define max_t(t, a, b) ((t)(a) > (t)(b) ? (t)(a) : (t)(b))
 #define min_t(t, a, b) min((t)(a), (t)(b))
 #define DIV_ROUND_UP(a, b) (((a) + (b) - 1) / (b))
@@ -65,6 +70,8 @@ typedef struct { long long v; } atomic64_t;
 #define atomic_or(n, a) ((void)((a)->v |= (n)))
 #define atomic_andnot(n, a) ((void)((a)->v &= ~(n)))
 #define atomic_inc_return(a) (++(a)->v)
+#define atomic_inc_unless_negative(a) ((a)->v >= 0 && ++(a)->v)
+#define atomic_set_release(a, n) atomic_set(a, n)
 #define atomic_dec_and_test(a) (--(a)->v == 0)
 #define atomic64_inc(a) ((void)(a)->v++)
 #define atomic64_read(a) ((a)->v)
@@ -276,11 +283,17 @@ static inline bool os_is_worker(void)
 	return world_worker;
 }
 
+static inline bool os_in_reclaim(void)
+{
+	return world_reclaim;
+}
+
 u32 fsw_crc32c(u32 crc, const void *p, size_t n);	/* crc32c.c */
 
 #define trace_farswap_store(...) do { } while (0)
 #define trace_farswap_load(...) do { } while (0)
 #define trace_farswap_window(...) do { } while (0)
+#define trace_farswap_ahead(...) do { } while (0)
 #define trace_farswap_chain_done(...) do { } while (0)
 
 #endif

@@ -134,7 +134,7 @@ static void do_load_many(u64 slot)
 	busy = -1;
 	storing = -2;	/* the other CPU's stores would need a version list for each: only let the network step in */
 	for (begun = 0; begun < n && more; begun++)
-		more = fsw_load_begin(core, &loads[begun], slot + begun);
+		more = fsw_load_begin(core, &loads[begun], slot + begun, begun + 1 < n);
 	for (i = 0; i < begun; i++) {
 		int ret = fsw_load_end(core, &loads[i], page);
 
@@ -143,6 +143,22 @@ static void do_load_many(u64 slot)
 		loads_checked += !ret;
 	}
 	storing = -1;
+}
+
+/* some one after another: what is read ahead is looked for, and stores and frees come in between */
+static void do_scan(u64 slot)
+{
+	static const int strides[] = { 1, 1, 1, -1, 2, 3, -5 };
+	int stride = strides[world_random(sizeof(strides) / sizeof(strides[0]))];
+	unsigned int n = 3 + world_random(40);
+
+	for (; n && slot < SLOTS; n--, slot += stride) {
+		do_load(slot);
+		if (!world_random(4))
+			world_wait(world_ns + NSEC_PER_MSEC);
+		if (!world_random(8))
+			do_store((slot + world_random(5)) % SLOTS);
+	}
 }
 
 static void other_cpu(void)
@@ -257,8 +273,10 @@ static void one_op(void)
 	do_extent();
 	if (r < 450)
 		do_store(slot);
-	else if (r < 800)
+	else if (r < 780)
 		do_load(slot);
+	else if (r < 800)
+		do_scan(slot);
 	else if (r < 880)
 		do_load_many(slot);
 	else if (r < 980)
@@ -269,7 +287,7 @@ static void one_op(void)
 		do_resize();
 	else if (r == 997)
 		fsw_codec_set(core, world_random(FARSWAP_CODECS));
-	else if (!world_random(4))
+	else if (lossy || !world_random(4))
 		do_kill();
 	if (!world_random(3))
 		world_wait(world_ns + NSEC_PER_MSEC);
@@ -283,12 +301,15 @@ static void run_start(u64 seed)
 	struct fsw_params p = {
 		.size = SLOTS * FSW_PAGE, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 2, .close_ms = 2,
 		.store_ms = 8000, .hedge_ms = 200, .load_ms = 20000, .want = want,
+		.readahead = &world.readahead,
 	};
 
 	world_start(seed);
 	p.window = 1u << world_random(7);
 	p.staging = p.window * (2 + world_random(8));
 	p.staging_max = p.window * 16;
+	p.ahead = 16 * (1 + world_random(8));
+	world.readahead = world_random(3) ? 0 : 1 + world_random(FSW_AHEAD_MAX);
 	p.codec = world_random(2) ? FARSWAP_CODEC_NONE : world_random(FARSWAP_CODECS);
 	world.late_percent = world_random(3) ? 0 : 3;
 	world.at_once_percent = world_random(3) * 20;

@@ -5,6 +5,7 @@
 
 struct op {			/* one chain or one READ on its way */
 	struct fsw_chain *chain;
+	bool fetch;		/* the chain is of READs */
 	const struct fsw_buffer *buf;
 	struct fsw_piece pieces[FSW_WINDOW_MAX];
 	unsigned int nr, done;	/* halves of pieces delivered: a page may arrive torn */
@@ -22,7 +23,7 @@ struct read {
 
 struct world world;
 int world_cpu, world_locks;
-bool world_worker;
+bool world_worker, world_reclaim;
 u64 world_ns;
 
 static struct op *ops[OPS_MAX];
@@ -92,7 +93,7 @@ static void check_quarantine(u64 remote, u32 bytes, bool write)
 	unsigned int i;
 
 	for (i = 0; i < world.in_flight; i++)
-		assert(!((write || ops[i]->chain) && touches(ops[i], remote, bytes)));
+		assert(!((write || (ops[i]->chain && !ops[i]->fetch)) && touches(ops[i], remote, bytes)));
 }
 
 static void op_add(struct op *op)
@@ -133,9 +134,10 @@ static void op_deliver(struct op *op)
 
 	if (op->chain) {
 		struct fsw_piece *p = &op->pieces[op->done / 2];
-		u32 half = p->bytes / 2;
+		u32 half = p->bytes / 2, from = second * half, bytes = second ? p->bytes - half : half;
+		char *remote = (char *)(uintptr_t)p->remote + from, *local = (char *)op->buf->va + p->offset + from;
 
-		memcpy((char *)(uintptr_t)p->remote + second * half, (char *)op->buf->va + p->offset + second * half, half);
+		memcpy(op->fetch ? local : remote, op->fetch ? remote : local, bytes);
 	} else {
 		u32 half = op->bytes / 2, from = second * half, bytes = second ? op->bytes - half : half;
 
@@ -243,19 +245,19 @@ static void buffer_put(void *transport, struct fsw_buffer *buffer)
 	buffer->va = NULL;
 }
 
-static void op_write(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf, const struct fsw_piece *pieces,
-		     unsigned int nr)
+static void chain_add(struct fsw_chain *chain, const struct fsw_buffer *buf, const struct fsw_piece *pieces, unsigned int nr,
+		      bool fetch)
 {
 	struct op *op = calloc(1, sizeof(*op));
 	unsigned int i;
 
-	(void)transport;
 	assert(nr && nr <= FSW_WINDOW_MAX && world_locks == 0);
-	for (i = 0; i < nr; i++)
-		check_quarantine(pieces[i].remote, pieces[i].bytes, true);
-	world.chains++;
-	world.pieces += nr;
+	for (i = 0; i < nr; i++) {
+		check_quarantine(pieces[i].remote, pieces[i].bytes, !fetch);
+		assert(pieces[i].offset + pieces[i].bytes <= buf->bytes);
+	}
 	op->chain = chain;
+	op->fetch = fetch;
 	op->buf = buf;
 	op->peer = chain->peer;
 	op->nr = nr;
@@ -265,6 +267,24 @@ static void op_write(void *transport, struct fsw_chain *chain, const struct fsw_
 		while (op_step(world.in_flight - 1))
 			if (!world.in_flight || ops[world.in_flight - 1] != op)
 				break;
+}
+
+static void op_write(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf, const struct fsw_piece *pieces,
+		     unsigned int nr)
+{
+	(void)transport;
+	world.chains++;
+	world.pieces += nr;
+	chain_add(chain, buf, pieces, nr, false);
+}
+
+static void op_fetch(void *transport, struct fsw_chain *chain, const struct fsw_buffer *buf, const struct fsw_piece *pieces,
+		     unsigned int nr)
+{
+	(void)transport;
+	world.fetches++;
+	world.fetch_pieces += nr;
+	chain_add(chain, buf, pieces, nr, true);
 }
 
 static struct fsw_read *read_get(void *transport, bool urgent)
@@ -298,6 +318,7 @@ static void read_post(void *transport, struct fsw_read *read, struct fsw_peer *p
 	(void)transport;
 	(void)rkey;
 	check_quarantine(remote, bytes, false);
+	world.reads++;
 	op->read = container_of(read, struct read, read);
 	op->peer = peer;
 	op->remote = remote;
@@ -341,6 +362,7 @@ const struct fsw_transport_ops world_ops = {
 	.buffer_get = buffer_get,
 	.buffer_put = buffer_put,
 	.write = op_write,
+	.fetch = op_fetch,
 	.read_get = read_get,
 	.read_room = read_room,
 	.read_post = read_post,

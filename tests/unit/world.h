@@ -22,6 +22,9 @@ struct world {
 	unsigned int late_percent;	/* operations that take seconds */
 	unsigned int at_once_percent;	/* chains that complete before write() returns */
 	unsigned int chains, pieces;	/* posted: doorbells and WRITEs */
+	unsigned int fetches, fetch_pieces;	/* the same of READs ahead */
+	unsigned int reads;		/* READs of loads posted */
+	unsigned int readahead;		/* the parameter, for fsw_params.readahead */
 	unsigned int in_flight;		/* operations not ended */
 	unsigned int reads_out;		/* read requests not free */
 	void (*other_cpu)(void);	/* what another CPU does when it gets its turn; NULL: nothing */
