@@ -184,6 +184,11 @@ int fsw_store(struct fsw_core *core, u64 slot, const void *page)
 	return ret;
 }
 
+bool fsw_held(struct fsw_core *core, u64 slot)
+{
+	return fsw_entry_state(fsw_map_get(&core->map, slot)) != FARSWAP_SLOT_EMPTY;
+}
+
 void fsw_invalidate(struct fsw_core *core, u64 slot)
 {
 	struct fsw_entry old = fsw_map_set(&core->map, slot, (struct fsw_entry){ 0 });

@@ -195,6 +195,9 @@ bool fsw_load_begin(struct fsw_core *core, struct fsw_load *load, u64 slot, bool
 int fsw_load_end(struct fsw_core *core, struct fsw_load *load, void *page);
 int fsw_load(struct fsw_core *core, u64 slot, void *page);	/* both halves */
 
+/* Does the slot hold a page, one that cannot be read (any more) included? Any context. */
+bool fsw_held(struct fsw_core *core, u64 slot);
+
 /* The kernel freed the slot. Any context, interrupts on or off. */
 void fsw_invalidate(struct fsw_core *core, u64 slot);
 

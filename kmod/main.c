@@ -2,6 +2,7 @@
 #include <linux/module.h>
 #include "bind.h"
 #include "device.h"
+#include "frontswap.h"
 #include "netlink.h"
 #include "settings.h"
 #define CREATE_TRACE_POINTS
@@ -20,6 +21,8 @@ static int __init farswap_init(void)
 	ret = fsw_netlink_init();
 	if (ret)
 		goto exit_bind;
+	if (fsw_settings.frontswap)
+		fsw_frontswap_init();	/* last: there is no way back */
 	return 0;
 
 exit_bind:
@@ -27,7 +30,7 @@ exit_bind:
 	return ret;
 }
 
-/* No disk is open: each open holds the module. Devices first, so that their last events find the family. */
+/* No disk is open: each open holds the module, and a frontswap backend holds it for good. Devices first, so that their last events find the family. */
 static void __exit farswap_exit(void)
 {
 	fsw_devices_exit();

@@ -5,6 +5,8 @@
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/string.h>
+#include "compat/frontswap.h"
 #include "core.h"
 #include "settings.h"
 
@@ -26,6 +28,7 @@ struct fsw_settings fsw_settings = {
 	.write_ms = 8000,
 	.poll_us = 20,
 	.ack_timeout = 17,
+	.frontend = "block",
 };
 
 static bool settled;	/* all were checked */
@@ -46,6 +49,9 @@ SETTING(load_ms, "a load fails after this many milliseconds, 1000 to 120000 (def
 SETTING(write_ms, "a peer that leaves a WRITE or READ unanswered this long (ms) is lost, 1000 to 120000 (default 8000)");
 SETTING(poll_us, "a load polls this many microseconds before it sleeps, 0 to 1000 (default 20)");
 SETTING(ack_timeout, "RC local ACK timeout exponent, 10 to 24 (default 17: 0.5 s)");
+
+module_param_named(frontend, fsw_settings.frontend, charp, 0444);
+MODULE_PARM_DESC(frontend, "how pages come: block, or frontswap as well where the kernel has it (default block)");
 
 static int check_range(const char *name, unsigned int value, unsigned int min, unsigned int max)
 {
@@ -100,6 +106,24 @@ static int check_ranges(void)
 	return ret ?: CHECK(ack_timeout, 10, 24);
 }
 
+static int check_frontend(struct fsw_settings *s)
+{
+	const char *missing = fsw_frontswap_missing();
+
+	if (!strcmp(s->frontend, "block"))
+		return 0;
+	if (strcmp(s->frontend, "frontswap")) {
+		pr_err("parameter frontend=%s is out of range: block or frontswap\n", s->frontend);
+		return -EINVAL;
+	}
+	if (missing) {
+		pr_err("parameter frontend=frontswap cannot be had: %s; load with frontend=block\n", missing);
+		return -EOPNOTSUPP;
+	}
+	s->frontswap = true;
+	return 0;
+}
+
 int fsw_settings_init(void)
 {
 	struct fsw_settings *s = &fsw_settings;
@@ -125,6 +149,9 @@ int fsw_settings_init(void)
 		pr_err("parameter readahead_pages=%u is out of range: 64 to 16384, a multiple of 16\n", s->readahead_pages);
 		return -EINVAL;
 	}
+	ret = check_frontend(s);
+	if (ret)
+		return ret;
 	settled = true;
 	return 0;
 }

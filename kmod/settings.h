@@ -20,11 +20,13 @@ struct fsw_settings {
 	unsigned int write_ms;		/* a chain in flight for longer fails its peer */
 	unsigned int poll_us;		/* a load polls for its READ this long before it sleeps */
 	unsigned int ack_timeout;	/* RC local ACK timeout, 4.096 us * 2^this */
+	char *frontend;			/* as it was given */
+	bool frontswap;			/* frontend=frontswap, and the kernel has it */
 };
 
 extern struct fsw_settings fsw_settings;
 
-/* 0, or -EINVAL after one line that names the parameter, its value and its range */
+/* 0; -EINVAL or -EOPNOTSUPP after one line that names the parameter, its value, and its range or why it cannot be had */
 int fsw_settings_init(void);
 
 #endif

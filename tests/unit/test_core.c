@@ -104,12 +104,21 @@ static bool sees_good(const u64 *page, u64 slot, u32 before)
 	return false;
 }
 
+static void check_held(u64 slot)
+{
+	storing = -2;	/* the other CPU waits */
+	assert_int_equal(fsw_held(core, slot), version[slot] != 0);
+	storing = -1;
+}
+
 static void do_load(u64 slot)
 {
 	u64 page[FSW_PAGE / 8];
-	u32 before = version[slot];
+	u32 before;
 	int ret;
 
+	check_held(slot);
+	before = version[slot];
 	busy = slot;
 	nr_also = 0;
 	ret = fsw_load(core, slot, page);
