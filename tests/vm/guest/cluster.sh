@@ -79,3 +79,33 @@ lent() { farswap --node "node$1" -j | jq .lent.slabs; }
 
 # counter NAME: of the device, from sysfs
 counter() { cat "/sys/block/farswap0/farswap/$1"; }
+
+# audited: every held page has three good copies, as the module says, and as the donors' memory (nodes 2 to 4) says of the pages of hold
+audited() {
+	farswap audit farswap0 && farswap map farswap0 -j > /tmp/map || return
+	auditbytes /tmp/dump /tmp/map "node2=$(daemon_pid 2)" "node3=$(daemon_pid 3)" "node4=$(daemon_pid 4)" > /tmp/audit || return
+	cat /tmp/audit
+	grep -q "copies=3 wrong=0" /tmp/audit
+}
+
+# swap_gone: swapoff and down; no donor (nodes 2 to 4) has lent a slab any more
+swap_gone() {
+	local n
+	swapoff /dev/farswap0 && farswap --node node1 down farswap0 || return
+	for n in 2 3 4; do
+		[ "$(lent "$n")" = 0 ] || { echo "node$n still lends $(lent "$n") slabs"; return 1; }
+	done
+}
+
+# verify_with CODEC MIB: a device with that codec from up to down, MIB of pages of all kinds under half as much memory, audited. The
+# module and the daemons of nodes 1 to 4 are there.
+verify_with() {
+	local t=$SECONDS
+	farswap --node node1 up farswap0 --swapon --priority 100 > /dev/null || return
+	echo "$1" > /sys/block/farswap0/farswap/codec &&
+		hold "$(($2 / 2))M" "$2" 1 2 1009 > /tmp/held || { cat /tmp/held; return 1; }
+	audited > /tmp/audited || { cat /tmp/audited; return 1; }
+	release
+	echo "codec=$1 $(tail -n 1 /tmp/audited) stores=$(counter stores) seconds=$((SECONDS - t))"
+	swap_gone
+}
