@@ -432,28 +432,36 @@ static bool region_has_room(const struct fsw_region *r)
 	return false;
 }
 
-/* A load that fits no scan: the second one of a new one, or the first. Scans that go on keep their places. */
+/* A load that fits no stream: the second one of a new one, or the first. */
 static void region_train(struct fsw_ahead *a, struct fsw_region *r, u64 slot)
 {
-	const struct fsw_stream *s;
-	struct fsw_stream *st;
 	int distance = 0;
-	bool free = false;
+	struct fsw_stream *st = stream_near(r, slot, &distance);
 
-	st = stream_near(r, slot, &distance);
 	if (st && !distance)
 		return;		/* the same slot again */
-	if (st && (abs(distance) == 1 || !region_has_room(r))) {
-		st->last = slot;
-		st->stride = distance;
-		st->loads = 2;
-		st->seen = r->loads;
+	if (!st || (abs(distance) != 1 && region_has_room(r))) {
+		stream_begin(a, r, slot);
 		return;
 	}
-	for (s = r->streams; s < r->streams + FSW_STREAMS; s++)
-		free = free || is_over(r, s);
-	if (free)
-		stream_begin(a, r, slot);
+	st->last = slot;
+	st->stride = distance;
+	st->loads = 2;
+	st->seen = r->loads;
+}
+
+/* One place is always left for what is no scan yet: of the others the one longest without a load goes. */
+static void region_limit(struct fsw_ahead *a, struct fsw_region *r, const struct fsw_stream *keep)
+{
+	struct fsw_stream *st, *oldest = NULL;
+
+	for (st = r->streams; st < r->streams + FSW_STREAMS; st++) {
+		if (!is_scan(st))
+			return;
+		if (st != keep && (!oldest || r->loads - st->seen > r->loads - oldest->seen))
+			oldest = st;
+	}
+	stream_retire(a, r, oldest);
 }
 
 /* Nobody waits for it: whoever finds it taken learns nothing from this load. */
@@ -551,10 +559,17 @@ static void region_learn(struct fsw_core *core, struct fsw_region *r, u64 slot, 
 		st->last = slot;
 		st->seen = r->loads;
 		st->loads = min(st->loads + 1, 255);
+		region_limit(&core->ahead, r, st);
 		stream_advance(core, r, st, post);
 	} else if (!ahead) {
 		region_train(&core->ahead, r, slot);
 	}
+}
+
+/* Found there for the first time: then it was fetched for a scan that is going on. */
+static bool load_is_ahead(const struct fsw_load *load)
+{
+	return load->fetch && !READ_ONCE(load->fetch->lines[load->line].used);
 }
 
 void fsw_ahead_learn(struct fsw_core *core, const struct fsw_load *load, bool post)
@@ -570,7 +585,7 @@ void fsw_ahead_learn(struct fsw_core *core, const struct fsw_load *load, bool po
 		if (post && !load->fetch)
 			issue_run(core, load->slot + 1, 1, window - 1);
 	} else if (region_trylock(&c->region)) {
-		region_learn(core, &c->region, load->slot, load->fetch, post);
+		region_learn(core, &c->region, load->slot, load_is_ahead(load), post);
 		region_unlock(&c->region);
 	}
 }

@@ -115,7 +115,7 @@ static inline bool fsw_entry_same(struct fsw_entry a, struct fsw_entry b)
 #define FSW_NO_HOME		U64_MAX
 
 /* ---- what ahead.c learns from the loads of a cluster ---- */
-#define FSW_STREAMS		2	/* scans told apart */
+#define FSW_STREAMS		3	/* two scans, and one that is none yet */
 
 struct fsw_stream {			/* loads that follow each other with one stride */
 	u64 last;			/* slot of the last one */

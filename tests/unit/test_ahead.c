@@ -185,6 +185,15 @@ static void a_phase_flip_is_learnt_anew_within_128_loads(void **state)
 	assert_true(learns_in(FSW_CLUSTER - 1, -2) < 96);
 }
 
+/* pages of these are still there, and used: to meet one is no sign that its scan goes on */
+static void scans_that_are_over_do_not_stand_in_the_way(void **state)
+{
+	(void)state;
+	scan(0, 16, 30);
+	scan(5, 33, 15);
+	assert_true(learns_in(FSW_CLUSTER - 1, -1) < 16);
+}
+
 /* runs of a few pages, then somewhere else: reading far ahead would be in vain */
 static void a_window_shrinks_where_it_is_in_vain(void **state)
 {
@@ -478,6 +487,7 @@ int main(void)
 		AHEAD(a_descending_scan_has_large_reads_too),
 		AHEAD(random_loads_fetch_next_to_nothing),
 		AHEAD(a_phase_flip_is_learnt_anew_within_128_loads),
+		AHEAD(scans_that_are_over_do_not_stand_in_the_way),
 		AHEAD(a_window_shrinks_where_it_is_in_vain),
 		AHEAD(two_scans_in_one_region_are_told_apart),
 		AHEAD(a_scan_goes_on_beside_random_loads),
