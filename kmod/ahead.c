@@ -532,12 +532,20 @@ static int stream_left(const struct fsw_stream *st)
 	return (int)(st->next - st->last) / st->stride - 1;
 }
 
-/* The scan has come to its last load: fetch more when half of the window is left. */
+/* Fetch more when so many pages are left: half of the window, or one whole fetch less than it. */
+static int stream_low(const struct fsw_stream *st)
+{
+	int window = 1 << st->order;
+
+	return max_t(int, window / 2, window - FSW_FETCH_LINES);
+}
+
+/* The scan has come to its last load: fetch more if it is time to. */
 static void stream_advance(struct fsw_core *core, struct fsw_region *r, struct fsw_stream *st, bool post)
 {
 	int left, proof = r->waste >= WASTE_SHRINK && !st->order ? PROOF_WASTEFUL : PROOF;
 
-	if (!post || st->loads < proof || (st->order && stream_left(st) > 1 << (st->order - 1)))
+	if (!post || st->loads < proof || (st->order && stream_left(st) > stream_low(st)))
 		return;
 	stream_size(&core->ahead, r, st);
 	if (stream_left(st) < 0)	/* the reader was faster, or no fetch was free */
