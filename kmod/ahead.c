@@ -121,6 +121,63 @@ int fsw_ahead_load(struct fsw_core *core, struct fsw_load *load, void *page, str
 	return ret == FSW_READ_FLYING ? -ETIMEDOUT : ret;
 }
 
+/* ---- which region follows which ---- */
+
+#define EDGE	64	/* slots */
+
+/*
+ * The kernel fills one cluster of slots after another, but not side by side (SWAP_CLUSTER_COLS in mm/swapfile.c): who reads in the
+ * order of page-out goes on where page-out did. Racy, like all of it.
+ */
+void fsw_ahead_stored(struct fsw_core *core, u64 slot)
+{
+	u64 last = this_cpu_read(core->stats->stored);
+	struct fsw_cluster *from, *to;
+
+	this_cpu_write(core->stats->stored, slot);
+	if (last / FSW_CLUSTER == slot / FSW_CLUSTER || last % FSW_CLUSTER < FSW_CLUSTER - EDGE || slot % FSW_CLUSTER >= EDGE)
+		return;
+	from = fsw_map_cluster(&core->map, last);
+	to = fsw_map_cluster(&core->map, slot);
+	if (!from || !to)
+		return;
+	WRITE_ONCE(from->region.after, slot / FSW_CLUSTER + 1);
+	WRITE_ONCE(to->region.before, last / FSW_CLUSTER + 1);
+}
+
+static u64 region_base(u64 slot)
+{
+	return slot - slot % FSW_CLUSTER;
+}
+
+/* First slot of the region behind (or, back, before) the one that begins at base: where page-out went, or the one beside it. */
+static u64 region_next(struct fsw_core *core, u64 base, bool back)
+{
+	struct fsw_cluster *c = fsw_map_cluster(&core->map, base);
+	u32 link = !c ? 0 : back ? READ_ONCE(c->region.before) : READ_ONCE(c->region.after);
+
+	if (link)
+		return (u64)(link - 1) * FSW_CLUSTER;
+	return back ? base - FSW_CLUSTER : base + FSW_CLUSTER;
+}
+
+#define HOPS	(2 + FSW_AHEAD_MAX * 64 / FSW_CLUSTER)	/* a window's regions at the longest stride */
+
+/* A scan counts its slots on beyond its region, which begins at base: the slot that is meant. */
+static u64 region_follow(struct fsw_core *core, u64 base, u64 slot)
+{
+	unsigned int hops;
+
+	for (hops = 0; hops < HOPS && slot - base >= FSW_CLUSTER; hops++) {
+		bool back = (s64)(slot - base) < 0;
+		u64 next = region_next(core, base, back);
+
+		slot += next - base + (back ? FSW_CLUSTER : -(u64)FSW_CLUSTER);
+		base = next;
+	}
+	return slot;
+}
+
 /* ---- fetching ---- */
 
 /* The oldest that nobody uses, its lines forgotten; NULL: none now. */
@@ -284,17 +341,18 @@ static bool issue_slot(struct fsw_core *core, struct issue *issue, u64 slot)
 }
 
 /*
- * Fetch n slots from first on, stride apart, in the order of their addresses: then neighbours share a READ. Returns how many of them
- * need not be looked at again.
+ * Fetch n slots from first on, stride apart, in the order of their addresses: then neighbours share a READ. They are counted on from
+ * the region of at. Returns how many of them need not be looked at again.
  */
-static unsigned int issue_run(struct fsw_core *core, u64 first, int stride, unsigned int n)
+static unsigned int issue_run(struct fsw_core *core, u64 at, u64 first, int stride, unsigned int n)
 {
+	u64 base = region_base(at);
 	struct issue issue = { NULL };
 	u64 low = stride < 0 ? first + (s64)stride * (n - 1) : first;
 	unsigned int step = stride < 0 ? -stride : stride, i;
 
 	for (i = 0; i < n; i++)
-		if (!issue_slot(core, &issue, low + (u64)i * step))
+		if (!issue_slot(core, &issue, region_follow(core, base, low + (u64)i * step)))
 			break;
 	issue_post(core, &issue);
 	if (issue.pages)
@@ -304,7 +362,7 @@ static unsigned int issue_run(struct fsw_core *core, u64 first, int stride, unsi
 
 /* ---- learning ---- */
 
-#define STRIDE_MAX	64	/* slots */
+#define STRIDE_MAX	EDGE
 #define PROOF		3	/* loads of one stride that make a scan */
 #define PROOF_WASTEFUL	9	/* the same where read-ahead was in vain before */
 #define FORGET		32	/* loads of the region after which a scan that had none of them is over */
@@ -353,12 +411,13 @@ static bool stream_matches(const struct fsw_stream *st, u64 slot, bool ahead)
  */
 static bool region_judge(struct fsw_ahead *a, struct fsw_region *r, struct fsw_stream *st, u64 end)
 {
+	u64 base = region_base(st->last);
 	int n = (int)(end - st->judged) / st->stride, i, used = 0, wasted = 0;
 
 	if (n <= 0)
 		return false;
 	for (i = max_t(int, n - JUDGE_MAX, 0); i < n; i++) {
-		u64 slot = st->judged + (s64)i * st->stride;
+		u64 slot = region_follow(a->core, base, st->judged + (s64)i * st->stride);
 		struct fsw_fetch *f;
 		struct fsw_line *line = table_line(a, slot, &f);
 
@@ -485,27 +544,42 @@ static struct fsw_stream *region_match(struct fsw_region *r, u64 slot, bool ahea
 	return match;
 }
 
-/* A scan that comes over from the region before or behind goes on here. */
-static struct fsw_stream *region_pull(struct fsw_core *core, struct fsw_region *r, u64 slot, bool ahead)
+/* A scan of the region that begins at base goes on in this one. as: how it counts the slot. */
+static struct fsw_stream *pull_from(struct fsw_core *core, struct fsw_region *r, u64 base, u64 as, u64 slot, bool ahead)
 {
-	unsigned int at = slot % FSW_CLUSTER;
+	struct fsw_cluster *c = fsw_map_cluster(&core->map, base);
 	struct fsw_stream *from, *to = NULL;
-	struct fsw_cluster *c;
 
-	if (at < STRIDE_MAX)
-		c = slot >= FSW_CLUSTER ? fsw_map_cluster(&core->map, slot - FSW_CLUSTER) : NULL;
-	else
-		c = at >= FSW_CLUSTER - STRIDE_MAX ? fsw_map_cluster(&core->map, slot + FSW_CLUSTER) : NULL;
 	if (!c || !region_trylock(&c->region))
 		return NULL;
-	from = region_match(&c->region, slot, ahead);
+	from = region_match(&c->region, as, ahead);
 	if (from && is_scan(from)) {
 		to = stream_place(&core->ahead, r);
 		*to = *from;
+		to->next += slot - as;
+		to->judged += slot - as;
 		*from = (struct fsw_stream){ 0 };
 	}
 	region_unlock(&c->region);
 	return to;
+}
+
+/* A scan that comes over from the region that page-out came from (or went to, if it runs backward), or from the one beside this. */
+static struct fsw_stream *region_pull(struct fsw_core *core, struct fsw_region *r, u64 slot, bool ahead)
+{
+	u64 at = slot % FSW_CLUSTER, base = slot - at, from, beside, shift;
+	bool back = at >= FSW_CLUSTER - EDGE;
+	struct fsw_stream *st;
+
+	if (at >= EDGE && !back)
+		return NULL;
+	from = region_next(core, base, !back);
+	beside = back ? base + FSW_CLUSTER : base - FSW_CLUSTER;
+	shift = back ? at - FSW_CLUSTER : at + FSW_CLUSTER;
+	st = pull_from(core, r, from, from + shift, slot, ahead);
+	if (!st && from != beside)
+		st = pull_from(core, r, beside, beside + shift, slot, ahead);
+	return st;
 }
 
 /* The scan's window: how many pages are kept ahead of its reader. It changes by one step each time more is to be fetched. */
@@ -552,10 +626,18 @@ static void stream_advance(struct fsw_core *core, struct fsw_region *r, struct f
 		st->next = st->last + st->stride;
 	left = stream_left(st);
 	if (st->order && left < 1 << st->order)
-		st->next += (s64)st->stride * issue_run(core, st->next, st->stride, (1 << st->order) - left);
+		st->next += (s64)st->stride * issue_run(core, st->last, st->next, st->stride, (1 << st->order) - left);
 }
 
-static void region_learn(struct fsw_core *core, struct fsw_region *r, u64 slot, bool ahead, bool post)
+/* What was read ahead, or was there already, is gone: it was more than the buffers hold. Look again from here, at less. */
+static void stream_again(struct fsw_stream *st)
+{
+	st->next = st->last + st->stride;
+	if (st->order > 1)
+		st->order--;
+}
+
+static void region_learn(struct fsw_core *core, struct fsw_region *r, u64 slot, bool ahead, bool missed, bool post)
 {
 	struct fsw_stream *st;
 
@@ -567,6 +649,8 @@ static void region_learn(struct fsw_core *core, struct fsw_region *r, u64 slot, 
 		st->last = slot;
 		st->seen = r->loads;
 		st->loads = min(st->loads + 1, 255);
+		if (missed && st->order && stream_left(st) >= 0)
+			stream_again(st);
 		region_limit(&core->ahead, r, st);
 		stream_advance(core, r, st, post);
 	} else if (!ahead) {
@@ -584,6 +668,7 @@ void fsw_ahead_learn(struct fsw_core *core, const struct fsw_load *load, bool po
 {
 	struct fsw_cluster *c = fsw_map_cluster(&core->map, load->slot);
 	unsigned int window = core->ahead.nr ? READ_ONCE(*core->params.readahead) : 1;
+	bool missed = !load->fetch && fsw_entry_state(load_entry(load)) == FARSWAP_SLOT_STORED;
 
 	if (window == 1 || !c)
 		return;
@@ -591,9 +676,9 @@ void fsw_ahead_learn(struct fsw_core *core, const struct fsw_load *load, bool po
 	post = post && !os_in_reclaim() && READ_ONCE(core->staging.nr_free);
 	if (window) {
 		if (post && !load->fetch)
-			issue_run(core, load->slot + 1, 1, window - 1);
+			issue_run(core, load->slot, load->slot + 1, 1, window - 1);
 	} else if (region_trylock(&c->region)) {
-		region_learn(core, &c->region, load->slot, load_is_ahead(load), post);
+		region_learn(core, &c->region, load->slot, load_is_ahead(load), missed, post);
 		region_unlock(&c->region);
 	}
 }

@@ -68,6 +68,7 @@ int fsw_ahead_load(struct fsw_core *core, struct fsw_load *load, void *page, str
  */
 void fsw_ahead_learn(struct fsw_core *core, const struct fsw_load *load, bool post);
 
+void fsw_ahead_stored(struct fsw_core *core, u64 slot);	/* a page was stored: learn which region follows which. Any context */
 void fsw_ahead_done(struct fsw_chain *chain, int status);	/* fsw_chain_done() of a fetch's chain */
 
 #endif

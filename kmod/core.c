@@ -180,6 +180,8 @@ int fsw_store(struct fsw_core *core, u64 slot, const void *page)
 	int ret = slot < core->map.slots ? fsw_stage(&core->staging, slot, page) : -EINVAL;
 
 	fsw_count(core, ret ? FSW_REFUSED : FSW_STORES);
+	if (!ret)
+		fsw_ahead_stored(core, slot);
 	trace_farswap_store(slot, ret);
 	return ret;
 }

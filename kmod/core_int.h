@@ -31,6 +31,7 @@ struct fsw_stats {
 	u64 n[FSW_COUNTS];
 	u64 hist[FSW_HIST];
 	u32 picks;		/* of a member to read from */
+	u64 stored;		/* the last slot stored here; a hint */
 	u32 drops;		/* of packed pages */
 };
 

@@ -129,6 +129,7 @@ struct fsw_stream {			/* loads that follow each other with one stride */
 
 struct fsw_region {			/* read ahead is what it is about: a guess, so a load lost to busy does no harm */
 	atomic_t busy;			/* the rest is somebody's; others do not wait for it */
+	u32 after, before;		/* number + 1 of the cluster that page-out went to next, or came from; 0: not known */
 	u32 loads;
 	int waste;			/* recent share of pages read ahead in vain, of 256 */
 	struct fsw_stream streams[FSW_STREAMS];

@@ -213,6 +213,8 @@ static inline void memset64(u64 *p, u64 word, size_t n)
 #define this_cpu_dec(x) ((void)(x)--)
 #define this_cpu_add(x, n) ((void)((x) += (n)))
 #define this_cpu_inc_return(x) (++(x))
+#define this_cpu_read(x) (x)
+#define this_cpu_write(x, v) ((void)((x) = (v)))
 #define for_each_possible_cpu(i) for (i = 0; i < NR_CPUS; i++)
 
 /* ---- time, waiting, work: jiffies are milliseconds ---- */

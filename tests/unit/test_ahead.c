@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include "world.h"
 
-#define SLOTS	(2 * FSW_CLUSTER)
+#define SLOTS	(4 * FSW_CLUSTER)
 #define POOL	256
 
 static struct fsw_core *core;
@@ -50,17 +50,17 @@ static int start(void **state)
 {
 	static const unsigned int set[] = { 0, 1, 2 };
 	struct fsw_params p = {
-		.size = SLOTS * FSW_PAGE, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = 16, .staging = 2 * SLOTS, .staging_max = 2 * SLOTS,
-		.close_ms = 2, .store_ms = 5000, .hedge_ms = 100, .load_ms = 10000, .ahead = POOL, .readahead = &world.readahead,
+		.size = SLOTS * FSW_PAGE, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 1, .window = 16,
+		.staging = 2 * SLOTS, .staging_max = 2 * SLOTS, .close_ms = 2, .store_ms = 5000, .hedge_ms = 100, .load_ms = 10000, .ahead = POOL, .readahead = &world.readahead,
 	};
-	u64 slot;
+	u64 slot, id;
 
 	(void)state;
 	world_start(5);
 	core = fsw_core_new(&p, &world_ops, NULL);
 	assert_false(IS_ERR(core));
-	assert_int_equal(world_extent(core, 1, set, 3), 0);
-	assert_int_equal(world_extent(core, 2, set, 3), 0);
+	for (id = 1; id <= SLOTS / FSW_CLUSTER + 1; id++)
+		assert_int_equal(world_extent(core, id, set, 3), 0);
 	memset(version, 0, sizeof(version));
 	for (slot = 0; slot < SLOTS; slot++)
 		store(slot);
@@ -243,6 +243,33 @@ static void a_scan_goes_on_beside_random_loads(void **state)
 		load_calm(256 + world_random(FSW_CLUSTER - 256));
 	}
 	assert_true(asked < 25);
+}
+
+/* as the kernel hands out clusters: one after another, but not side by side */
+static void a_scan_goes_on_where_page_out_did(void **state)
+{
+	static const unsigned int order[] = { 0, 2, 1, 3 };
+	unsigned int i, reads = 0;
+	u64 slot;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		for (slot = order[i] * FSW_CLUSTER; slot < (order[i] + 1) * FSW_CLUSTER; slot++)
+			store(slot);
+	world_quiet();
+	for (i = 0; i < 4; i++)
+		for (slot = order[i] * FSW_CLUSTER; slot < (order[i] + 1) * FSW_CLUSTER; slot++) {
+			if (slot == 100)
+				reads = world.reads;
+			load_calm(slot);
+		}
+	assert_int_equal(world.reads, reads);
+	assert_true(fetched() <= SLOTS + FSW_AHEAD_MAX);	/* the last one stored went on with the first */
+	reads = world.reads;
+	for (i = 4; i--;)	/* and backward */
+		for (slot = (order[i] + 1) * FSW_CLUSTER; slot-- > order[i] * FSW_CLUSTER;)
+			load_calm(slot);
+	assert_true(world.reads - reads < 16);
 }
 
 static void a_fixed_window_is_what_it_says(void **state)
@@ -491,6 +518,7 @@ int main(void)
 		AHEAD(a_window_shrinks_where_it_is_in_vain),
 		AHEAD(two_scans_in_one_region_are_told_apart),
 		AHEAD(a_scan_goes_on_beside_random_loads),
+		AHEAD(a_scan_goes_on_where_page_out_did),
 		AHEAD(a_fixed_window_is_what_it_says),
 		AHEAD(nothing_is_read_ahead_in_reclaim),
 		AHEAD(nothing_is_read_ahead_while_stores_find_no_room),
