@@ -275,6 +275,13 @@ static void add_counters(struct json_object *device_part, struct nlattr *const *
 	COUNTER(held);
 	COUNTER(staged);
 	COUNTER(degraded);
+	COUNTER(filled);
+	COUNTER(stored_4096);
+	COUNTER(stored_2048);
+	COUNTER(stored_1024);
+	COUNTER(stored_512);
+	COUNTER(frames);
+	COUNTER(compacted);
 	COUNTER(load_p50_ns);
 	COUNTER(load_p99_ns);
 #undef COUNTER

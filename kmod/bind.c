@@ -124,7 +124,7 @@ static int lanes_bind(struct fsw_rdma *rdma)
 
 static int device_check(const struct ib_device *device, const char **why)
 {
-	unsigned int depth = max(fsw_settings.staging_max, fsw_settings.readahead_pages) + 1;
+	unsigned int depth = max(fsw_write_depth(), fsw_settings.readahead_pages) + 1;
 
 	if (depth <= (unsigned int)device->attrs.max_qp_wr && depth <= (unsigned int)device->attrs.max_cqe)
 		return 0;

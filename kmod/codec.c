@@ -187,6 +187,11 @@ int fsw_decompress(struct fsw_codecs *codecs, enum farswap_codec codec, const vo
 
 /* ---- names ---- */
 
+void *fsw_codec_bounce(struct fsw_codecs *codecs)
+{
+	return this_cpu_ptr(codecs->scratch)->out;
+}
+
 static const char * const names[FARSWAP_CODECS] = FARSWAP_CODEC_NAMES;
 
 const char *fsw_codec_name(enum farswap_codec codec)

@@ -37,6 +37,9 @@ unsigned int fsw_compress(struct fsw_codecs *codecs, enum farswap_codec codec, c
  */
 int fsw_decompress(struct fsw_codecs *codecs, enum farswap_codec codec, const void *src, unsigned int length, void *page);
 
+/* This CPU's scratch for FSW_COMPRESSED_MAX bytes, the one that fsw_compress() uses too; preemption is off until it is done with. */
+void *fsw_codec_bounce(struct fsw_codecs *codecs);
+
 /* "none", "lz4", "lzo", "zstd": the operator's word for it. Any context. parse: an enum farswap_codec, or -EINVAL. */
 const char *fsw_codec_name(enum farswap_codec codec);	/* "unknown" if it is none of them */
 int fsw_codec_parse(const char *name);

@@ -3,8 +3,9 @@
 
 #define KICK_DROPS	256	/* drops on a CPU between two looks */
 #define KICK_MS		20
-#define RETRY_MS	20	/* when staging or the lanes have no room to spare */
-#define TRIES		500	/* in vain in one pass: a page that cannot be read does not hold up the others for ever */
+#define RETRY_MS	4	/* when its windows or the lanes' READs are all on their way */
+#define TRIES		500	/* at one slot, for want of room */
+#define QUIET_MS	1000	/* after a look at every frame that found nothing to do */
 #define SLACK		64	/* frames that may be in use beside: those of windows in flight */
 #define EIGHTHS_MOST	6	/* moving fuller frames frees next to nothing */
 
@@ -38,30 +39,50 @@ static u64 frames_filled(struct fsw_core *core)
 	return div_u64(eighths + 7, 8);
 }
 
+/* Frames by the eighths in use; [8] has those of whole pages too. Of extents that can be read: the others cannot be emptied. */
 static void frames_by_share(struct fsw_core *core, u64 *frames)
 {
 	struct fsw_extent *e;
 	unsigned int i, f;
 
 	for (i = 0; (e = fsw_extents_get(&core->extents, i)); i++) {
-		for (f = 0; f < core->extents.frames; f++)
-			frames[word_eighths(atomic_read(&e->words[f]))]++;
+		for (f = 0; fsw_extent_live(e) && f < core->extents.frames; f++) {
+			u32 word = atomic_read(&e->words[f]);
+
+			if (fsw_word_used(word))
+				frames[fsw_word_class(word) ? word_eighths(word) : 8]++;
+		}
 		cond_resched();
 	}
 }
 
-/* Which frames to empty so that what is left costs 1.1 times: those with at most so many eighths in use. 0: it need not be. */
-static unsigned int pass_most(struct fsw_core *core)
+/* Do holes cost too much? When none but frames with holes are left, any hole does. */
+static bool too_many(const struct fsw_compact *c, u64 used, u64 filled)
 {
-	u64 used = fsw_frames_used(core), filled = frames_filled(core), frames[9] = { 0 }, gain = 0;
+	return READ_ONCE(c->urgent) ? used > filled : used * 10 > filled * 12 + SLACK * 10;
+}
+
+/* Which frames to empty so that what is left costs 1.1 times: those with at most so many eighths in use. 0: it need not be. */
+static unsigned int pass_most(struct fsw_compact *c)
+{
+	u64 frames[9] = { 0 }, used = 0, eighths = 0, gain = 0;
 	unsigned int most;
 
-	if (used * 10 <= filled * 12 + SLACK * 10)
+	/* cheap, and not exact: windows in flight, extents that died */
+	if (!too_many(c, fsw_frames_used(c->core), frames_filled(c->core)))
 		return 0;
-	frames_by_share(core, frames);
+	frames_by_share(c->core, frames);
+	for (most = 1; most <= 8; most++) {
+		used += frames[most];
+		eighths += frames[most] * most;
+	}
+	if (!too_many(c, used, div_u64(eighths + 7, 8))) {
+		WRITE_ONCE(c->quiet_ns, ktime_get_ns() + QUIET_MS * NSEC_PER_MSEC);
+		return 0;
+	}
 	for (most = 1; most <= EIGHTHS_MOST; most++) {
 		gain += frames[most] * (8 - most);
-		if (used * 10 <= filled * 11 + div_u64(gain * 10, 8))
+		if (used * 80 <= eighths * 11 + gain * 10)
 			return most;
 	}
 	return gain ? EIGHTHS_MOST : 0;
@@ -69,25 +90,30 @@ static unsigned int pass_most(struct fsw_core *core)
 
 /* ---- a pass over the map ---- */
 
-/* False: no room, or the page cannot be read now. */
-static bool slot_move(struct fsw_core *core, u64 slot, struct fsw_entry e)
+/* 0: the page was staged again, or need not be. -EAGAIN: no room now. Else it cannot be read now. */
+static int slot_move(struct fsw_core *core, u64 slot, struct fsw_entry e)
 {
 	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
-	u64 deadline = ktime_get_ns() + (u64)core->params.hedge_ms * NSEC_PER_MSEC;
-	bool moved = false;
+	int ret = -ENOTCONN;
 	unsigned int m;
 
-	for (m = 0; m < x->nr && !moved; m++) {
-		struct fsw_read *read = NULL;
+	for (m = 0; m < x->nr; m++) {
+		u64 deadline = ktime_get_ns() + (u64)core->params.hedge_ms * NSEC_PER_MSEC;
+		struct fsw_read *read;
 
-		if (fsw_peer_live(x->members[m].peer))
-			read = fsw_copy_read(core, slot, x, m, e, deadline);
-		if (!read)
+		if (!fsw_peer_live(x->members[m].peer))
 			continue;
-		moved = !fsw_copy_wait(core, read, e, deadline) && fsw_restage(&core->staging, slot, e, read->va);
+		read = fsw_copy_read(core, slot, x, m, e, deadline);
+		if (!read)
+			return -EAGAIN;
+		ret = fsw_copy_wait(core, read, e, deadline);
+		if (!ret && !fsw_restage(&core->staging, slot, e, read->va))
+			ret = -EAGAIN;
 		core->ops->read_put(core->transport, read);
+		if (!ret || ret == -EAGAIN)
+			break;
 	}
-	return moved;
+	return ret;
 }
 
 /* Is the slot in a frame that is to be emptied? Then nothing more goes into it. */
@@ -101,13 +127,14 @@ static bool slot_moves(struct fsw_compact *c, struct fsw_entry e)
 	return word_eighths(atomic_read(fsw_frame_word(x, frame))) <= c->most && fsw_frame_seal(x, frame);
 }
 
-/* False: it must go on later. */
+/* False: it must go on later. A page that cannot be read does not hold up the others. */
 static bool pass_go(struct fsw_compact *c)
 {
 	struct fsw_map *map = &c->core->map;
 
-	for (; c->slot < map->slots && !READ_ONCE(c->core->staging.stopping); c->slot++) {
+	for (; c->slot < map->slots && !READ_ONCE(c->core->staging.stopping); c->slot++, c->tries = 0) {
 		struct fsw_entry e;
+		int ret;
 
 		if (c->slot % FSW_CLUSTER == 0)
 			cond_resched();
@@ -118,10 +145,10 @@ static bool pass_go(struct fsw_compact *c)
 		e = fsw_map_get(map, c->slot);
 		if (!slot_moves(c, e))
 			continue;
-		if (slot_move(c->core, c->slot, e))
-			c->moved++;
-		else if (fsw_entry_same(fsw_map_get(map, c->slot), e))
+		ret = slot_move(c->core, c->slot, e);
+		if (ret == -EAGAIN && ++c->tries < TRIES)
 			return false;
+		c->moved += !ret;
 	}
 	return true;
 }
@@ -131,47 +158,67 @@ static void pass_end(struct fsw_compact *c)
 	struct fsw_extents *x = &c->core->extents;
 	u64 frame;
 
-	for (frame = 0; frame < (u64)smp_load_acquire(&x->nr) * x->frames; frame++)
+	for (frame = 0; frame < (u64)smp_load_acquire(&x->nr) * x->frames; frame++) {
 		if (atomic_read(fsw_frame_word(x, frame)) & FSW_FRAME_SEALED)
 			fsw_frame_unseal(x, frame);
+		if (frame % FSW_CLUSTER == 0)
+			cond_resched();
+	}
 	c->most = 0;
 }
 
 static void compact_work(struct work_struct *work)
 {
 	struct fsw_compact *c = container_of(to_delayed_work(work), struct fsw_compact, work);
-	struct fsw_staging *s = &c->core->staging;
 
 	if (!c->most) {
-		c->most = pass_most(c->core);
+		c->most = pass_most(c);
 		c->slot = 0;
 		c->moved = 0;
 		c->tries = 0;
 	}
-	if (!c->most)
+	if (!c->most) {
+		WRITE_ONCE(c->urgent, false);
 		return;
-	if (!pass_go(c) && ++c->tries < TRIES) {
-		queue_delayed_work(s->wq, &c->work, msecs_to_jiffies(RETRY_MS));
+	}
+	if (!pass_go(c)) {
+		queue_delayed_work(c->wq, &c->work, msecs_to_jiffies(RETRY_MS));
 		return;
 	}
 	pass_end(c);
+	WRITE_ONCE(c->urgent, false);
 	if (c->moved)	/* once is not always enough: pages were stored and freed meanwhile */
-		queue_delayed_work(s->wq, &c->work, msecs_to_jiffies(KICK_MS));
+		queue_delayed_work(c->wq, &c->work, msecs_to_jiffies(KICK_MS));
+	else
+		WRITE_ONCE(c->quiet_ns, ktime_get_ns() + QUIET_MS * NSEC_PER_MSEC);
 }
 
-void fsw_compact_kick(struct fsw_compact *c)
+void fsw_compact_kick(struct fsw_compact *c, bool urgent)
 {
-	if (this_cpu_inc_return(c->core->stats->drops) % KICK_DROPS == 0 && !READ_ONCE(c->core->staging.stopping))
-		queue_delayed_work(c->core->staging.wq, &c->work, msecs_to_jiffies(KICK_MS));
+	if (!urgent && this_cpu_inc_return(c->core->stats->drops) % KICK_DROPS)
+		return;
+	if (READ_ONCE(c->core->staging.stopping) || ktime_get_ns() < READ_ONCE(c->quiet_ns))
+		return;
+	if (urgent)
+		WRITE_ONCE(c->urgent, true);
+	queue_delayed_work(c->wq, &c->work, msecs_to_jiffies(KICK_MS));
 }
 
-void fsw_compact_init(struct fsw_compact *c, struct fsw_core *core)
+int fsw_compact_init(struct fsw_compact *c, struct fsw_core *core)
 {
 	c->core = core;
 	INIT_DELAYED_WORK(&c->work, compact_work);
+	/* of its own: a pass is long, and windows are sent from the other */
+	c->wq = alloc_workqueue("farswap_compact", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	return c->wq ? 0 : -ENOMEM;
 }
 
 void fsw_compact_stop(struct fsw_compact *c)
 {
 	cancel_delayed_work_sync(&c->work);
+}
+
+void fsw_compact_exit(struct fsw_compact *c)
+{
+	destroy_workqueue(c->wq);
 }

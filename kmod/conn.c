@@ -230,7 +230,7 @@ static unsigned int conn_depth(struct fsw_conn *conn)
 {
 	if (conn_lane(conn))
 		return FSW_LANE_READS;
-	return conn == fsw_write_conn(conn->peer) ? fsw_settings.staging_max : fsw_settings.readahead_pages;
+	return conn == fsw_write_conn(conn->peer) ? fsw_write_depth() : fsw_settings.readahead_pages;
 }
 
 int fsw_conn_qp(struct fsw_conn *conn, const char **why)

@@ -160,7 +160,7 @@ void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old)
 	fsw_entry_free(&core->extents, old);
 	this_cpu_dec(core->stats->n[FSW_STORED + fsw_entry_class(old)]);
 	if (fsw_entry_class(old))
-		fsw_compact_kick(&core->compact);
+		fsw_compact_kick(&core->compact, false);
 }
 
 void fsw_entry_replace(struct fsw_core *core, u64 slot, struct fsw_entry e)
@@ -338,10 +338,12 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	ret = fsw_codecs_init(&core->codecs);
 	if (ret)
 		goto free_extents;
-	fsw_compact_init(&core->compact, core);
-	ret = fsw_staging_init(&core->staging, core);
+	ret = fsw_compact_init(&core->compact, core);
 	if (ret)
 		goto free_codecs;
+	ret = fsw_staging_init(&core->staging, core);
+	if (ret)
+		goto exit_compact;
 	ret = fsw_ahead_init(&core->ahead, core);
 	if (ret)
 		goto exit_ahead;
@@ -350,6 +352,8 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 exit_ahead:
 	fsw_ahead_exit(&core->ahead);
 	fsw_staging_exit(&core->staging);
+exit_compact:
+	fsw_compact_exit(&core->compact);
 free_codecs:
 	fsw_codecs_exit(&core->codecs);
 free_extents:
@@ -366,6 +370,7 @@ free_core:
 
 void fsw_core_stop(struct fsw_core *core)
 {
+	WRITE_ONCE(core->staging.stopping, true);
 	fsw_compact_stop(&core->compact);
 	fsw_staging_stop(&core->staging);
 	cancel_delayed_work_sync(&core->stock_work);
@@ -375,6 +380,7 @@ void fsw_core_free(struct fsw_core *core)
 {
 	fsw_ahead_exit(&core->ahead);
 	fsw_staging_exit(&core->staging);
+	fsw_compact_exit(&core->compact);
 	fsw_codecs_exit(&core->codecs);
 	fsw_extents_exit(&core->extents);
 	fsw_map_exit(&core->map);

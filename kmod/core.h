@@ -17,6 +17,7 @@
 #define FSW_PAGE		FARSWAP_FRAME_BYTES
 #define FSW_CLUSTER		512	/* slots with one home run; the kernel's SWAPFILE_CLUSTER with THP swap */
 #define FSW_WINDOW_MAX		64	/* pages */
+#define FSW_SPARES		2	/* windows of compaction's, beside the staging pool */
 #define FSW_PEERS_MAX		8	/* live peers of a device, and chains of a window */
 
 /* ---- peers: what the core sees of one; the transport embeds it in its own struct ---- */
@@ -128,7 +129,7 @@ struct fsw_params {
 	unsigned int spares;		/* extents wanted ahead of need */
 	unsigned int window;		/* pages, power of two, 1..FSW_WINDOW_MAX */
 	unsigned int staging;		/* pages in the staging pool at first, at least 2 windows */
-	unsigned int staging_max;	/* and at most: the transport's queues are made for so many */
+	unsigned int staging_max;	/* and at most: the transport's queues are made for so many, and FSW_SPARES windows more */
 	unsigned int close_ms;		/* an open window is sent after this time */
 	unsigned int store_ms;		/* a store waits this long for room before it is refused */
 	unsigned int hedge_ms;		/* a READ older than this is tried on another replica too */

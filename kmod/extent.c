@@ -10,7 +10,9 @@ int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes)
 	x->nr = 0;
 	x->cursor = 0;
 	x->pack_left = 0;
+	x->pack_cursor = 0;
 	memset(x->hole, 0, sizeof(x->hole));
+	memset(x->holes, 0, sizeof(x->holes));
 	spin_lock_init(&x->home_lock);
 	x->all = kvcalloc(x->max, sizeof(*x->all), GFP_KERNEL);
 	return x->all ? 0 : -ENOMEM;

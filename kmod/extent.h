@@ -49,7 +49,9 @@ struct fsw_extents {
 	unsigned int pack_left;			/* frames of that run from there on */
 	/* hints; races are harmless */
 	unsigned int cursor;			/* where the last search for any frame ended */
+	unsigned int pack_cursor;		/* where the last search for an empty run ended */
 	u64 hole[FSW_CLASSES];			/* where the last search for a slot of that class ended */
+	bool holes[FSW_CLASSES];		/* false: a search of all frames found none, and none has come since */
 };
 
 int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes);
@@ -71,7 +73,7 @@ u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct f
 
 #define FSW_NO_FRAME	U64_MAX
 
-/* ---- frame.c: any context ---- */
+/* ---- frame.c: allocation in process context, it may search for long; the rest in any ---- */
 
 /* Slots of one frame, each pinned once. frame FSW_NO_FRAME: none now. */
 struct fsw_slots {
@@ -85,12 +87,12 @@ struct fsw_slots {
  */
 struct fsw_slots fsw_frame_alloc(struct fsw_extents *x, struct fsw_cluster *c, u64 slot, u64 next);
 
-/* Frames next to each other for one window's packed pages: at most nr. They are not taken yet, and left: how many; 0: none. */
+/* Frames next to each other for one window's packed pages: set aside when the first is needed, not taken yet. */
 struct fsw_pack {
+	unsigned int want;	/* as many as the window can need */
 	u64 next;
-	unsigned int left;
+	unsigned int left;	/* from next on */
 };
-void fsw_pack_reserve(struct fsw_extents *x, struct fsw_pack *pack, unsigned int nr);
 /*
  * Up to nr slots of one frame for packed pages: the next of pack's frames when they fill one, else holes in frames of the class; each
  * in the other's place when it has none, and any free frame last.

@@ -6,6 +6,9 @@
 #include "extent.h"
 
 #define HOLE_SEARCH	64	/* frames looked at for a hole before a free frame is taken */
+#define RESCHED		4096	/* frames looked at between two chances for others */
+#define PACK_SEARCH	4096	/* runs looked at for one that is empty again before a new one is taken */
+#define PACK_EMPTY	(FSW_CLUSTER * 7 / 8)	/* free frames that make a run worth packing again */
 
 atomic_t *fsw_frame_word(struct fsw_extents *x, u64 frame)
 {
@@ -47,6 +50,12 @@ static u32 lowest_bits(u32 mask, unsigned int nr)
 	return taken;
 }
 
+static void hole_came(struct fsw_extents *x, unsigned int class)
+{
+	if (!READ_ONCE(x->holes[class]))
+		WRITE_ONCE(x->holes[class], true);
+}
+
 /* Up to nr slots of the frame, pinned once each; 0: none. */
 static u32 slots_take(struct fsw_extents *x, u64 frame, unsigned int class, unsigned int nr)
 {
@@ -64,6 +73,8 @@ static u32 slots_take(struct fsw_extents *x, u64 frame, unsigned int class, unsi
 	}
 	if (!old)
 		atomic_dec(frame_run_free(x, frame));
+	if (word_holes(old, class) != mask)
+		hole_came(x, class);
 	return mask;
 }
 
@@ -92,6 +103,8 @@ void fsw_slot_free(struct fsw_extents *x, u64 frame, unsigned int sub)
 	}
 	if (!fsw_word_used(new))
 		atomic_inc(frame_run_free(x, frame));
+	else
+		hole_came(x, fsw_word_class(new));
 }
 
 void fsw_entry_free(struct fsw_extents *x, struct fsw_entry e)
@@ -221,29 +234,53 @@ struct fsw_slots fsw_frame_alloc(struct fsw_extents *x, struct fsw_cluster *c, u
 
 /* ---- packed ---- */
 
-void fsw_pack_reserve(struct fsw_extents *x, struct fsw_pack *pack, unsigned int nr)
+/* A run that was somebody's and is all but empty again, or FSW_NO_FRAME. Its pages that come back go elsewhere. */
+static u64 run_empty(struct fsw_extents *x)
+{
+	unsigned int runs = smp_load_acquire(&x->nr) * x->runs, n, run;
+
+	for (n = 0; n < min_t(unsigned int, runs, PACK_SEARCH); n++) {
+		struct fsw_extent *e;
+
+		run = (x->pack_cursor + n) % runs;
+		e = x->all[run / x->runs];
+		if (run % x->runs < e->next_run && atomic_read(&e->run_free[run % x->runs]) >= PACK_EMPTY && fsw_extent_live(e)) {
+			x->pack_cursor = run + 1;
+			return (u64)run * FSW_CLUSTER;
+		}
+	}
+	x->pack_cursor += n;
+	return FSW_NO_FRAME;
+}
+
+static void pack_reserve(struct fsw_extents *x, struct fsw_pack *pack)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&x->home_lock, flags);
 	if (!x->pack_left || !frame_live(x, x->pack)) {
-		u64 run = fsw_run_claim(x);
+		u64 run = run_empty(x);
 
+		if (run == FSW_NO_FRAME)
+			run = fsw_run_claim(x);
 		x->pack = run;
 		x->pack_left = run == FSW_NO_FRAME ? 0 : FSW_CLUSTER;
 	}
 	pack->next = x->pack;
-	pack->left = min(nr, x->pack_left);
+	pack->left = min(pack->want, x->pack_left);
 	x->pack += pack->left;
 	x->pack_left -= pack->left;
 	spin_unlock_irqrestore(&x->home_lock, flags);
+	pack->want = 0;
 }
 
 static struct fsw_slots pack_take(struct fsw_extents *x, struct fsw_pack *pack, unsigned int class, unsigned int nr)
 {
 	struct fsw_slots got = no_slots;
 
-	/* one may have been taken by a search meanwhile */
+	if (pack->want)
+		pack_reserve(x, pack);
+	/* some may have been taken by a search, or were never empty */
 	while (pack->left && !got.mask) {
 		if (atomic_read(fsw_frame_word(x, pack->next)) == 0)
 			got = slots_at(x, pack->next, class, nr);
@@ -259,17 +296,24 @@ static struct fsw_slots hole_search(struct fsw_extents *x, unsigned int class, u
 	u64 frames = (u64)smp_load_acquire(&x->nr) * x->frames, frame = READ_ONCE(x->hole[class]), n;
 	struct fsw_slots got;
 
+	if (!READ_ONCE(x->holes[class]))
+		return no_slots;
+	if (depth >= frames)
+		WRITE_ONCE(x->holes[class], false);	/* before the search: what comes meanwhile is not forgotten */
 	for (n = 0; n < min(depth, frames); n++, frame++) {
 		u32 word;
 
 		if (frame >= frames)
 			frame = 0;
+		if (n % RESCHED == RESCHED - 1)
+			cond_resched();
 		word = atomic_read(fsw_frame_word(x, frame));
 		if (!word || !word_holes(word, class) || !frame_live(x, frame))
 			continue;
 		got = slots_at(x, frame, class, nr);
 		if (got.mask) {
 			WRITE_ONCE(x->hole[class], frame);
+			hole_came(x, class);
 			return got;
 		}
 	}

@@ -378,8 +378,9 @@ void fsw_lane_put(void *transport, struct fsw_read *read)
 		atomic_inc(&lane->sleepers);
 	spin_unlock_irqrestore(&lane->lock, flags);
 	if (flying) {
-		/* who does not answer is not asked first again */
-		latency_learn(&peer->core, age);
+		/* who does not answer is not asked first again; that somebody gave up early says nothing */
+		if (age > READ_ONCE(peer->core.read_ns))
+			latency_learn(&peer->core, age);
 		lane_arm(lane);	/* nobody polls for it any more */
 	}
 	else

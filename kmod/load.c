@@ -26,6 +26,20 @@ int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, voi
 	return fsw_decompress(&core->codecs, fsw_entry_codec(e), bytes, fsw_entry_length(e), page);
 }
 
+/* The same for bytes that may change meanwhile: a decompressor is safe with any bytes, but not with two views of the same ones. */
+static int unpack_steady(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page)
+{
+	void *steady;
+	int ret;
+
+	os_cpu_hold();
+	steady = fsw_codec_bounce(&core->codecs);
+	memcpy(steady, bytes, min_t(u32, fsw_entry_length(e), FSW_COMPRESSED_MAX));
+	ret = fsw_unpack(core, e, steady, page);
+	os_cpu_release();
+	return ret;
+}
+
 /* The staged bytes into dst. 0, -EAGAIN (changed meanwhile), -EBADMSG (other bytes) */
 static int staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void *dst)
 {
@@ -35,7 +49,8 @@ static int staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void
 	rcu_read_lock();
 	bytes = fsw_staged_bytes(&core->staging, e);
 	if (bytes)
-		ret = fsw_unpack(core, e, bytes, dst);
+		ret = fsw_entry_codec(e) == FARSWAP_CODEC_NONE ? fsw_unpack(core, e, bytes, dst) :
+							      unpack_steady(core, e, bytes, dst);
 	rcu_read_unlock();
 	/* the place is another page's only after the entry left it: then the copy is worthless */
 	return entry_current(core, slot, e) ? ret : -EAGAIN;

@@ -10,8 +10,8 @@
 
 /*
  * One slot. The state, the place or frame, and the length are packed in where; seq tells one store from every other: it
- * rises with each store on the device. It wraps after 2^32 stores, which is harmless: it is compared only against entries whose
- * window is still in flight, at most FSW_WINDOW_MAX * windows stores ago.
+ * rises with each store on the device. It wraps after 2^32 stores, which is harmless: it is compared against entries whose window is
+ * still in flight, at most FSW_WINDOW_MAX * windows stores ago, and those of pages read ahead, whose checksum must be the same too.
  */
 struct fsw_entry {
 	u32 sum;		/* CRC-32C of the stored bytes */

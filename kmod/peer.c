@@ -294,7 +294,7 @@ static int cq_new(struct fsw_rdma_peer *peer, struct ib_cq **cq, unsigned int wr
 static int conns_qp(struct fsw_rdma_peer *peer, const char **why)
 {
 	unsigned int i;
-	int ret = cq_new(peer, &peer->write_cq, fsw_settings.staging_max, why);
+	int ret = cq_new(peer, &peer->write_cq, fsw_write_depth(), why);
 
 	ret = ret ?: cq_new(peer, &peer->ahead_cq, fsw_settings.readahead_pages, why);
 	for (i = 0; i < peer->nr_conns && !ret; i++)

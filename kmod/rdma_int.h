@@ -17,6 +17,7 @@
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>
 #include "rdma.h"
+#include "settings.h"
 
 #define FSW_LANE_READS	32	/* READs in flight of a lane */
 #define FSW_UP_MAX	(4 * FSW_PEERS_MAX)	/* peers with queue pairs, those being drained included */
@@ -115,6 +116,12 @@ struct fsw_rdma {
 static inline struct fsw_rdma_peer *fsw_to_rdma_peer(struct fsw_peer *peer)
 {
 	return container_of(peer, struct fsw_rdma_peer, core);
+}
+
+/* WRITEs in flight to one peer: each page of the staging pool is in one at most. */
+static inline unsigned int fsw_write_depth(void)
+{
+	return fsw_settings.staging_max + FSW_SPARES * fsw_settings.window;
 }
 
 static inline struct fsw_conn *fsw_write_conn(struct fsw_rdma_peer *peer)

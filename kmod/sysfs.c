@@ -108,6 +108,9 @@ static ssize_t staging_pages_store(struct device *d, struct device_attribute *at
 	if (ret == -EINVAL)
 		pr_err("%s: staging_pages=%u is out of range: %u to %u, a multiple of window=%u\n", FSW_DEVICE_NAME, pages,
 		       2 * dev->params.window, dev->params.staging_max, dev->params.window);
+	else if (ret)
+		pr_err("%s: staging_pages=%u: %s; it is %u\n", FSW_DEVICE_NAME, pages, ret == -EBUSY ?
+		       "pages wait for donors in the pool, try again" : "out of memory", fsw_staging_get(dev->core));
 	return ret ?: bytes;
 }
 static DEVICE_ATTR_RW(staging_pages);

@@ -35,16 +35,17 @@ static struct fsw_window *window_new(struct fsw_staging *s, unsigned int index)
 	return NULL;
 }
 
-static struct fsw_window *window_take(struct fsw_staging *s)
+static struct fsw_window *window_take(struct fsw_staging *s, bool spare)
 {
 	struct fsw_window *w;
 	unsigned long flags;
 
 	spin_lock_irqsave(&s->lock, flags);
-	w = list_first_entry_or_null(&s->free, struct fsw_window, link);
+	w = list_first_entry_or_null(spare ? &s->spares : &s->free, struct fsw_window, link);
 	if (w) {
 		list_del_init(&w->link);
-		WRITE_ONCE(s->nr_free, s->nr_free - 1);
+		if (!spare)
+			WRITE_ONCE(s->nr_free, s->nr_free - 1);
 	}
 	spin_unlock_irqrestore(&s->lock, flags);
 	return w;
@@ -55,8 +56,9 @@ static void window_return(struct fsw_staging *s, struct fsw_window *w)
 	unsigned long flags;
 
 	spin_lock_irqsave(&s->lock, flags);
-	list_add(&w->link, &s->free);
-	WRITE_ONCE(s->nr_free, s->nr_free + 1);
+	list_add(&w->link, w->spare ? &s->spares : &s->free);
+	if (!w->spare)
+		WRITE_ONCE(s->nr_free, s->nr_free + 1);
 	spin_unlock_irqrestore(&s->lock, flags);
 	WRITE_ONCE(s->stalled, false);
 	wake_up_all(&s->room);
@@ -78,7 +80,7 @@ static void window_park(struct fsw_staging *s, struct fsw_window *w)
 void *fsw_staged_bytes(struct fsw_staging *s, struct fsw_entry e)
 {
 	u64 place = fsw_entry_index(e);
-	struct fsw_window *w = READ_ONCE(s->windows[place / s->window]);
+	struct fsw_window *w = smp_load_acquire(&s->windows[place / s->window]);
 
 	return w ? w->buf.va + place % s->window * FSW_PAGE + fsw_entry_offset(e) : NULL;
 }
@@ -255,8 +257,9 @@ static void window_place(struct fsw_window *w)
 {
 	struct fsw_core *core = w->staging->core;
 	struct placing g = { .next = FSW_NO_FRAME, .packed = READ_ONCE(core->codec) != FARSWAP_CODEC_NONE };
-	bool frames = true;	/* once there is none the others need not search for it too */
+	bool none[FSW_CLASSES] = { false };	/* once there is no slot of a class the others need not search for it too */
 	u8 groups[FSW_WINDOW_MAX][FSW_SUBS], nr[FSW_WINDOW_MAX] = { 0 };
+	bool short_of_frames = false;
 	unsigned int place, i;
 
 	w->nr_runs = w->nr_chains = w->nr_order = 0;
@@ -267,14 +270,20 @@ static void window_place(struct fsw_window *w)
 		groups[place][nr[place]++] = i;
 		g.packed |= w->pages[i].class;
 	}
-	if (g.packed)
-		fsw_pack_reserve(&core->extents, &g.pack, w->nr_places);
+	g.pack.want = w->nr_places;
 	/* in the order of the buffer; the pages of one place came in the order of their slots in it */
-	for (place = 0; place < w->nr_places && frames; place++) {
+	for (place = 0; place < w->nr_places; place++) {
+		unsigned int class = nr[place] ? w->pages[groups[place][0]].class : 0;
+
+		if (!nr[place] || none[class])
+			continue;
 		g.nr = nr[place];
 		memcpy(g.group, groups[place], g.nr);
-		frames = group_place(w, &g);
+		none[class] = !group_place(w, &g);
+		short_of_frames |= none[class];
 	}
+	if (short_of_frames)
+		fsw_compact_kick(&core->compact, true);
 }
 
 static const struct fsw_member *extent_member(const struct fsw_extent *e, const struct fsw_peer *peer)
@@ -429,14 +438,18 @@ static struct fsw_window *cpu_close(struct fsw_cpu *cpu)
 
 static void close_all(struct fsw_staging *s)
 {
+	struct fsw_window *w;
 	int i;
 
 	for_each_possible_cpu(i) {
-		struct fsw_window *w = cpu_close(per_cpu_ptr(s->cpus, i));
+		w = cpu_close(per_cpu_ptr(s->cpus, i));
 
 		if (w)
 			window_put(w);
 	}
+	w = cpu_close(&s->compact);
+	if (w)
+		window_put(w);
 }
 
 static void close_work(struct work_struct *work)
@@ -474,17 +487,15 @@ static unsigned int place_give(struct fsw_window *w, unsigned int class)
 	return i;
 }
 
-/* One more page in this CPU's open window: *i, with a reference; NULL: no window is free. */
-static struct fsw_window *place_take(struct fsw_staging *s, unsigned int class, unsigned int *i)
+/* One more page in the open window of cpu: *i, with a reference; NULL: no window is free. */
+static struct fsw_window *place_take(struct fsw_staging *s, struct fsw_cpu *cpu, unsigned int class, unsigned int *i)
 {
-	/* any CPU's will do, should the task move: the lock is what counts */
-	struct fsw_cpu *cpu = raw_cpu_ptr(s->cpus);
 	struct fsw_window *w;
 
 	spin_lock(&cpu->lock);
 	w = cpu->open;
 	if (!w) {
-		w = window_take(s);
+		w = window_take(s, cpu == &s->compact);
 		if (!w) {
 			spin_unlock(&cpu->lock);
 			return NULL;
@@ -493,10 +504,7 @@ static struct fsw_window *place_take(struct fsw_staging *s, unsigned int class, 
 		memset(w->fill, 0, sizeof(w->fill));
 		atomic_set(&w->users, 1);
 		cpu->open = w;
-		if (READ_ONCE(s->nr_free) < s->nr / 8)	/* the pool runs low: none stays open for long */
-			mod_delayed_work(s->wq, &s->close_work, 0);
-		else
-			queue_delayed_work(s->wq, &s->close_work, msecs_to_jiffies(s->core->params.close_ms));
+		queue_delayed_work(s->wq, &s->close_work, msecs_to_jiffies(s->core->params.close_ms));
 	}
 	*i = place_give(w, class);
 	if (w->nr == s->window)
@@ -573,7 +581,7 @@ static bool page_stage(struct fsw_staging *s, u64 slot, const void *page)
 	os_cpu_hold();	/* packed.bytes may be this CPU's scratch */
 	packed = page_pack(core, page);
 	if (fsw_populate(core, slot))
-		w = place_take(s, fsw_class_of(packed.length), &i);
+		w = place_take(s, this_cpu_ptr(s->cpus), fsw_class_of(packed.length), &i);
 	if (w)
 		page_fill(w, i, slot, &packed);
 	os_cpu_release();
@@ -614,12 +622,10 @@ bool fsw_restage(struct fsw_staging *s, u64 slot, struct fsw_entry e, const void
 {
 	struct stored stored = { .bytes = bytes, .length = fsw_entry_length(e), .codec = fsw_entry_codec(e) };
 	struct fsw_core *core = s->core;
-	struct fsw_window *w = NULL;
+	struct fsw_window *w;
 	unsigned int i;
 
-	/* pages that come from the kernel go first */
-	if (READ_ONCE(s->nr_free) > s->nr / 4)
-		w = place_take(s, fsw_entry_class(e), &i);
+	w = place_take(s, &s->compact, fsw_entry_class(e), &i);
 	if (!w)
 		return false;
 	page_fill(w, i, slot, &stored);
@@ -641,7 +647,7 @@ void fsw_staging_kick(struct fsw_staging *s)
 
 /* ---- set-up ---- */
 
-static int pool_grow(struct fsw_staging *s)
+static int pool_grow(struct fsw_staging *s, bool spare)
 {
 	struct fsw_window *w;
 	unsigned int i = 0;
@@ -651,8 +657,10 @@ static int pool_grow(struct fsw_staging *s)
 	w = window_new(s, i);
 	if (!w)
 		return -ENOMEM;
-	WRITE_ONCE(s->windows[i], w);
-	WRITE_ONCE(s->nr, s->nr + 1);
+	w->spare = spare;
+	smp_store_release(&s->windows[i], w);
+	if (!spare)
+		WRITE_ONCE(s->nr, s->nr + 1);
 	window_return(s, w);
 	return 0;
 }
@@ -660,15 +668,18 @@ static int pool_grow(struct fsw_staging *s)
 /* Free windows until nr are left; nothing is taken away if they do not come. */
 static int pool_shrink(struct fsw_staging *s, unsigned int nr)
 {
+	u64 deadline = ktime_get_ns() + (u64)s->core->params.store_ms * NSEC_PER_MSEC, now;
 	struct fsw_window *w, *next;
 	unsigned int got = 0;
 	LIST_HEAD(gone);
 
 	while (s->nr - got > nr) {
-		w = window_take(s);
+		w = window_take(s, false);
 		if (!w) {
 			close_all(s);
-			if (wait_event_timeout(s->room, READ_ONCE(s->nr_free), msecs_to_jiffies(s->core->params.store_ms)))
+			now = ktime_get_ns();
+			if (now < deadline &&
+			    wait_event_timeout(s->room, READ_ONCE(s->nr_free), nsecs_to_jiffies(deadline - now) + 1))
 				continue;
 			list_for_each_entry_safe(w, next, &gone, link) {
 				list_del_init(&w->link);
@@ -693,10 +704,10 @@ int fsw_staging_resize(struct fsw_staging *s, unsigned int pages)
 	unsigned int nr = pages / s->window;
 	int ret = 0;
 
-	if (pages % s->window || nr < 2 || nr > s->max)
+	if (pages % s->window || nr < 2 || nr > s->max - FSW_SPARES)
 		return -EINVAL;
 	while (!ret && s->nr < nr)
-		ret = pool_grow(s);
+		ret = pool_grow(s, false);
 	return ret ?: s->nr > nr ? pool_shrink(s, nr) : 0;
 }
 
@@ -706,10 +717,12 @@ int fsw_staging_init(struct fsw_staging *s, struct fsw_core *core)
 
 	s->core = core;
 	s->window = core->params.window;
-	s->max = core->params.staging_max / s->window;
+	s->max = core->params.staging_max / s->window + FSW_SPARES;
 	spin_lock_init(&s->lock);
 	INIT_LIST_HEAD(&s->free);
 	INIT_LIST_HEAD(&s->parked);
+	INIT_LIST_HEAD(&s->spares);
+	spin_lock_init(&s->compact.lock);
 	init_waitqueue_head(&s->room);
 	INIT_DELAYED_WORK(&s->close_work, close_work);
 	INIT_DELAYED_WORK(&s->retry_work, retry_work);
@@ -723,7 +736,7 @@ int fsw_staging_init(struct fsw_staging *s, struct fsw_core *core)
 		spin_lock_init(&per_cpu_ptr(s->cpus, i)->lock);
 	s->windows = kvcalloc(s->max, sizeof(*s->windows), GFP_KERNEL);
 	if (s->windows)
-		ret = fsw_staging_resize(s, core->params.staging);
+		ret = pool_grow(s, true) ?: pool_grow(s, true) ?: fsw_staging_resize(s, core->params.staging);
 	if (!ret)
 		return 0;
 	fsw_staging_exit(s);

@@ -39,6 +39,7 @@ struct fsw_window {
 	struct fsw_staging *staging;
 	struct list_head link;		/* free or parked */
 	unsigned int index;
+	bool spare;			/* compaction's own */
 	unsigned int nr;		/* pages handed out, under the opener's fsw_cpu.lock until closed */
 	atomic_t users;			/* open + copiers */
 	atomic_t pending;		/* chains in flight, and one while they are being posted */
@@ -70,8 +71,10 @@ struct fsw_staging {
 	 */
 	struct fsw_window **windows;
 	struct fsw_cpu __percpu *cpus;
-	spinlock_t lock;		/* free, parked; irq-safe */
+	struct fsw_cpu compact;		/* compaction's open window */
+	spinlock_t lock;		/* free, parked, spares; irq-safe */
 	struct list_head free, parked;
+	struct list_head spares;	/* free windows of compaction's: it must go on when all others wait for frames */
 	unsigned int nr_free;
 	wait_queue_head_t room;		/* a window became free, an extent was added, or it is stopping */
 	atomic_t seq;			/* see struct fsw_entry */
@@ -92,7 +95,7 @@ void fsw_staging_exit(struct fsw_staging *s);
 int fsw_stage(struct fsw_staging *s, u64 slot, const void *page);
 /*
  * Stage the stored bytes of a STORED entry again, as they are, so that they move to another frame; nothing happens if the entry has
- * changed. False: no room to spare for it now.
+ * changed. False: both windows that it has for this are on their way.
  */
 bool fsw_restage(struct fsw_staging *s, u64 slot, struct fsw_entry e, const void *bytes);
 /* An extent or a frame came: waiters and parked windows try again. Any context. */

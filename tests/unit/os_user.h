@@ -41,6 +41,7 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 #define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define smp_load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_mb__after_atomic() world_step()
+#define smp_mb__before_atomic() world_step()
 #define container_of(p, t, m) ((t *)((char *)(p) - offsetof(t, m)))
 #define min(a, b) ((a) < (b) ? (a) : (b))
 #define cond_resched() do { } while (0)

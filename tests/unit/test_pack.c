@@ -17,7 +17,7 @@ static void want(void *ctx)
 	(void)ctx;
 }
 
-static void start(unsigned int window, enum farswap_codec codec)
+static void start_extents(unsigned int window, enum farswap_codec codec, unsigned int nr)
 {
 	static const unsigned int set[] = { 0, 1, 2 };
 	struct fsw_params p = {
@@ -30,8 +30,13 @@ static void start(unsigned int window, enum farswap_codec codec)
 	memset(version, 0, sizeof(version));
 	core = fsw_core_new(&p, &world_ops, NULL);
 	assert_false(IS_ERR(core));
-	for (extents = 0; extents < 8; extents++)
+	for (extents = 0; extents < nr; extents++)
 		assert_int_equal(world_extent(core, extents + 1, set, 3), 0);
+}
+
+static void start(unsigned int window, enum farswap_codec codec)
+{
+	start_extents(window, codec, 8);
 }
 
 static int stop(void **state)
@@ -254,6 +259,55 @@ static void a_donor_lost_while_packing_loses_nothing(void **state)
 	check();
 }
 
+/* As many frames as there are, and then half of each pair of slots is freed: a whole page finds room only where holes were made one. */
+static void a_page_without_a_frame_gets_one_made_of_holes(void **state)
+{
+	u64 page[FSW_PAGE / 8], slot, half = SLOTS / 2;
+
+	(void)state;
+	start_extents(1, FARSWAP_CODEC_LZ4, 1);
+	for (slot = 0; slot < 2 * WORLD_SLAB / FSW_PAGE; slot++) {
+		page_make(page, slot, 1, 1900);
+		assert_int_equal(fsw_store(core, slot, page), 0);
+	}
+	world_quiet();
+	assert_int_equal(world_counters(core).frames, WORLD_SLAB / FSW_PAGE);
+	for (slot = 0; slot < 200; slot += 2)
+		fsw_invalidate(core, slot);
+	for (slot = 0; slot < 40; slot++) {
+		page_make(page, half + slot, 1, FSW_PAGE);
+		assert_int_equal(fsw_store(core, half + slot, page), 0);
+	}
+	world_quiet();
+	assert_int_equal(world_counters(core).staged, 0);
+	assert_true(world_counters(core).compacted >= 40);
+	/* and other classes are not held up by one that finds nothing */
+	for (slot = 40; slot < 100; slot++) {
+		page_make(page, half + slot, 1, FSW_PAGE);
+		if (fsw_store(core, half + slot, page))
+			break;
+	}
+	assert_true(slot < 100);
+}
+
+/* Written over and over, the same pages need no more runs than a little over what they fill. */
+static void runs_that_became_empty_are_packed_again(void **state)
+{
+	unsigned int round;
+	u64 slot;
+
+	(void)state;
+	start(32, FARSWAP_CODEC_LZ4);
+	for (round = 0; round < 12; round++) {
+		for (slot = 0; slot < 512; slot++)
+			put(slot);
+		world_quiet();
+	}
+	printf("after 12 rounds of 1 run: %u of %u runs are nobody's\n", fsw_extents_fresh(&core->extents), 8);
+	assert_true(fsw_extents_fresh(&core->extents) >= 4);
+	check();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +317,8 @@ int main(void)
 		cmocka_unit_test_teardown(packed_frames_hold_next_to_no_holes, stop),
 		cmocka_unit_test_teardown(holes_are_filled_or_compacted, stop),
 		cmocka_unit_test_teardown(a_donor_lost_while_packing_loses_nothing, stop),
+		cmocka_unit_test_teardown(a_page_without_a_frame_gets_one_made_of_holes, stop),
+		cmocka_unit_test_teardown(runs_that_became_empty_are_packed_again, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
