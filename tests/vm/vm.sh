@@ -14,21 +14,26 @@
 # accel: prints QEMU's accelerator flags. /dev/kvm may be there and not work, so KVM is used only
 # after a guest has booted with it; the answer holds until the host boots again. One thread for all
 # of a guest's CPUs: with one each, QEMU 7.2 sometimes leaves a CPU in int3 for ever while another
-# rewrites its code (static keys), and two sessions fill two cores anyway.
+# rewrites its code (static keys), and two sessions fill two cores anyway. Without erms the kernel copies
+# and clears by words: a byte at a time is what rep movsb is when it is emulated.
 accel() {
 	local answer
-	answer=$cache/accel-$(cat /proc/sys/kernel/random/boot_id)
+	answer=$cache/kvm-$(cat /proc/sys/kernel/random/boot_id)
 	if [ ! -s "$answer" ]; then
 		mkdir -p "$cache"
-		rm -f "$cache"/accel-*
+		rm -f "$cache"/kvm-*
 		if [ -w /dev/kvm ] && kvm_boots; then
-			echo "-accel kvm -cpu host" > "$answer.$$"
+			echo yes > "$answer.$$"
 		else
-			echo "-accel tcg,thread=single -cpu max" > "$answer.$$"
+			echo no > "$answer.$$"
 		fi
 		mv "$answer.$$" "$answer"
 	fi
-	cat "$answer"
+	if [ "$(cat "$answer")" = yes ]; then
+		echo "-accel kvm -cpu host"
+	else
+		echo "-accel tcg,thread=single -cpu max,-erms"
+	fi
 }
 
 # The guest has nothing to mount, so a kernel that runs gets as far as the initrd's complaint.

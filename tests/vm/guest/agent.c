@@ -5,6 +5,10 @@
  *
  * The command runs in a session of its own. It is over when its shell has ended, whatever that left
  * in the background; if the host hangs up first, or sends the next command, its group is killed.
+ *
+ * That one tell hung up and the next called comes through another queue than what they say, and may come
+ * later: a command may be here before the hanging-up that was before it. So the host is gone only when it
+ * has been for a while.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -20,6 +24,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "../frame.h"
+
+#define GONE_MS	2000
+#define LOOK_MS	50
 
 static int port;
 static int sigfd;
@@ -189,6 +196,7 @@ static bool finish(void)
 int main(int argc, char **argv)
 {
 	struct signalfd_siginfo si;
+	unsigned int gone_ms = 0;
 	sigset_t chld;
 	bool ok;
 
@@ -219,10 +227,13 @@ int main(int argc, char **argv)
 		while (read(sigfd, &si, sizeof(si)) > 0)
 			;
 		ok = ok && pump(&out, FRAME_OUT) && pump(&errs, FRAME_ERR) && finish();
-		if (!ok) {
-			stop();
-			/* a port without a host polls as hung up: wait for the next one */
-			usleep(50000);
+		if (ok) {
+			gone_ms = 0;
+			continue;
 		}
+		gone_ms += LOOK_MS;
+		if (gone_ms >= GONE_MS)
+			stop();
+		usleep(LOOK_MS * 1000);
 	}
 }
