@@ -228,16 +228,6 @@ void fsw_ahead_done(struct fsw_chain *chain, int status)
 	atomic_dec(&f->users);
 }
 
-static const struct fsw_member *member_at(const struct fsw_extent *x, const struct fsw_peer *peer)
-{
-	unsigned int i;
-
-	for (i = 0; i < x->nr; i++)
-		if (x->members[i].peer == peer)
-			return &x->members[i];
-	return NULL;
-}
-
 /* The live member that answers READs fastest, or NULL. */
 static struct fsw_peer *fastest(const struct fsw_extent *x)
 {
@@ -301,7 +291,7 @@ static struct fsw_fetch *issue_fetch(struct fsw_core *core, struct issue *issue,
 	struct fsw_fetch *f = issue->fetch;
 	struct fsw_peer *peer;
 
-	if (f && f->nr < FSW_FETCH_LINES && f->bytes + bytes <= f->buf.bytes && member_at(x, f->chain.peer))
+	if (f && f->nr < FSW_FETCH_LINES && f->bytes + bytes <= f->buf.bytes && fsw_extent_member(x, f->chain.peer))
 		return f;
 	issue_post(core, issue);
 	peer = fastest(x);
@@ -339,7 +329,7 @@ static bool issue_slot(struct fsw_core *core, struct issue *issue, u64 slot)
 	f = issue_fetch(core, issue, x, fsw_class_bytes(fsw_entry_class(e)));
 	if (!f)
 		return false;
-	m = member_at(x, f->chain.peer);
+	m = fsw_extent_member(x, f->chain.peer);
 	pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
 	if (fsw_entry_same(fsw_map_get(&core->map, slot), e))
 		line_add(&core->ahead, f, slot, e, m, fsw_entry_remote(&core->extents, m, e), pin);

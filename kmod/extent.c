@@ -112,6 +112,16 @@ unsigned int fsw_extent_live(const struct fsw_extent *e)
 	return live;
 }
 
+const struct fsw_member *fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer)
+{
+	unsigned int i;
+
+	for (i = 0; i < e->nr; i++)
+		if (e->members[i].peer == peer)
+			return &e->members[i];
+	return NULL;
+}
+
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame)
 {
 	return m->remote + (u64)fsw_frame_offset(x, frame) * FSW_PAGE;

@@ -67,6 +67,7 @@ static inline unsigned int fsw_frame_offset(struct fsw_extents *x, u64 frame)
 	return frame & (x->frames - 1);
 }
 unsigned int fsw_extent_live(const struct fsw_extent *e);	/* members read and written now */
+const struct fsw_member *fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer);	/* or NULL */
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame);
 /* Where the member keeps the bytes of a STORED entry: fsw_entry_length() of them. */
 u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct fsw_entry e);

@@ -286,16 +286,6 @@ static void window_place(struct fsw_window *w)
 		fsw_compact_kick(&core->compact, true);
 }
 
-static const struct fsw_member *extent_member(const struct fsw_extent *e, const struct fsw_peer *peer)
-{
-	unsigned int i;
-
-	for (i = 0; i < e->nr; i++)
-		if (e->members[i].peer == peer)
-			return &e->members[i];
-	return NULL;
-}
-
 static void chain_post(struct fsw_window *w, unsigned int c)
 {
 	struct fsw_core *core = w->staging->core;
@@ -308,7 +298,7 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 
 		if (!(run->chains & 1u << c))
 			continue;
-		m = extent_member(fsw_frame_extent(&core->extents, p->frame), w->chains[c].peer);
+		m = fsw_extent_member(fsw_frame_extent(&core->extents, p->frame), w->chains[c].peer);
 		w->pieces[nr++] = (struct fsw_piece){
 			.remote = fsw_entry_remote(&core->extents, m, stored_entry(p)),
 			.rkey = m->rkey,
