@@ -20,7 +20,7 @@ END {
 		printf "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s</text>\n", left - 8, y, name[i]
 		printf "<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"18\" fill=\"%s\"/>\n", left, y - 13, share * unit,
 			good[i] ? "#396" : "#c33"
-		printf "<text x=\"%.1f\" y=\"%d\">%s (%s %s)</text>\n", left + share * unit + 6, y, value[i],
+		printf "<text x=\"%.1f\" y=\"%d\">%s (%s %s)</text>\n", left + (share > 1 ? share : 1) * unit + 6, y, value[i],
 			least[i] ? "at least" : "at most", bound[i]
 	}
 	printf "<line x1=\"%d\" y1=\"24\" x2=\"%d\" y2=\"%d\" stroke=\"black\" stroke-dasharray=\"4 3\"/>\n", left + unit, left + unit, height - 20

@@ -79,8 +79,10 @@ END {
 	text(left, 20, "start", "each page-in: from entering the module to verified")
 	text(left, below - 8, "start", "pages sent out")
 	every = int(loads / 4000) + 1	# dots enough for an eye
+	printf "<path stroke=\"#06c\" stroke-opacity=\"0.5\" stroke-width=\"2.4\" stroke-linecap=\"round\" d=\""
 	for (i = 1; i <= loads; i += every)
-		printf "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"1.2\" fill=\"#06c\" fill-opacity=\"0.5\"/>\n", x(load_t[i]), y(load_us[i])
+		printf "M%.1f %.1fh0%s", x(load_t[i]), y(load_us[i]), i % 10 ? "" : "\n"
+	print "\"/>"
 	bins()
 	print "</svg>"
 }

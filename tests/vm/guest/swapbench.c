@@ -14,7 +14,8 @@
  *   data=FILE  comes first: the pages to write are FILE's; without it they are ones that do not compress
  *
  * A phase that writes or pages out lasts until farswap0's staging pool is empty. One that touches is timed touch by touch: p50 and
- * p99 are microseconds. faults are the major ones; counters are farswap0's, for the phase. Exits 1 if a word was wrong.
+ * p99 are microseconds. faults are the major ones; counters are farswap0's, for the phase, but frames, stored_* and compacted as they
+ * are at its end. Exits 1 if a word was wrong.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -34,6 +35,9 @@
 
 static const char *const counters[] = { "stores", "write_wrs", "write_chains", "write_bytes", "loads", "read_wrs", "read_bytes" };
 #define NR_COUNTERS (sizeof(counters) / sizeof(*counters))
+/* these as they are at a phase's end */
+static const char *const gauges[] = { "frames", "stored_4096", "stored_2048", "stored_1024", "stored_512", "compacted" };
+#define NR_GAUGES (sizeof(gauges) / sizeof(*gauges))
 
 static char *memory;
 static size_t pages;
@@ -190,6 +194,8 @@ static void phase_end(const char *name)
 	printf("%s seconds=%.3f faults=%ld", name, seconds, major_faults() - faults_before);
 	for (i = 0; i < NR_COUNTERS; i++)
 		printf(" %s=%llu", counters[i], (unsigned long long)(counter(counters[i]) - before[i]));
+	for (i = 0; i < NR_GAUGES; i++)
+		printf(" %s=%llu", gauges[i], (unsigned long long)counter(gauges[i]));
 }
 
 /* Windows that are open are closed by the module's timer. */
