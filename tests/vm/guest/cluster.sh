@@ -66,6 +66,9 @@ hold() {
 		sleep 0.2
 	done
 	cat /tmp/swapcheck
+	# 6.12 leaves some in the swap cache, not written yet: reclaim writes them
+	echo 0 > /sys/fs/cgroup/limited/memory.high
+	echo max > /sys/fs/cgroup/limited/memory.high
 	grep -q 'wrong_bytes=0' /tmp/swapcheck && grep -q 'pages in swap' /tmp/swapcheck
 }
 
@@ -83,7 +86,8 @@ counter() { cat "/sys/block/farswap0/farswap/$1"; }
 # audited: every held page has three good copies, as the module says, and as the donors' memory (nodes 2 to 4) says of the pages of hold
 audited() {
 	farswap audit farswap0 && farswap map farswap0 -j > /tmp/map || return
-	auditbytes /tmp/dump /tmp/map "node2=$(daemon_pid 2)" "node3=$(daemon_pid 3)" "node4=$(daemon_pid 4)" > /tmp/audit || return
+	auditbytes /tmp/dump /tmp/map "node2=$(daemon_pid 2)" "node3=$(daemon_pid 3)" "node4=$(daemon_pid 4)" > /tmp/audit 2>&1 ||
+		{ tail -n 20 /tmp/audit; return 1; }
 	cat /tmp/audit
 	grep -q "copies=3 wrong=0" /tmp/audit
 }
