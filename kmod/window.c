@@ -258,27 +258,30 @@ static void window_place(struct fsw_window *w)
 	struct fsw_core *core = w->staging->core;
 	struct placing g = { .next = FSW_NO_FRAME, .packed = READ_ONCE(core->codec) != FARSWAP_CODEC_NONE };
 	bool none[FSW_CLASSES] = { false };	/* once there is no slot of a class the others need not search for it too */
-	u8 groups[FSW_WINDOW_MAX][FSW_SUBS], nr[FSW_WINDOW_MAX] = { 0 };
 	bool short_of_frames = false;
 	unsigned int place, i;
 
 	w->nr_runs = w->nr_chains = w->nr_order = 0;
+	memset(w->nr_groups, 0, sizeof(w->nr_groups));
 	for (i = 0; i < w->nr; i++) {
 		if (!page_waits(w, i))
 			continue;
 		place = w->pages[i].place;
-		groups[place][nr[place]++] = i;
+		w->groups[place][w->nr_groups[place]++] = i;
 		g.packed |= w->pages[i].class;
 	}
 	g.pack.want = w->nr_places;
 	/* in the order of the buffer; the pages of one place came in the order of their slots in it */
 	for (place = 0; place < w->nr_places; place++) {
-		unsigned int class = nr[place] ? w->pages[groups[place][0]].class : 0;
+		unsigned int class;
 
-		if (!nr[place] || none[class])
+		g.nr = w->nr_groups[place];
+		if (!g.nr)
 			continue;
-		g.nr = nr[place];
-		memcpy(g.group, groups[place], g.nr);
+		memcpy(g.group, w->groups[place], g.nr);
+		class = w->pages[g.group[0]].class;
+		if (none[class])
+			continue;
 		none[class] = !group_place(w, &g);
 		short_of_frames |= none[class];
 	}

@@ -52,7 +52,10 @@ struct fsw_window {
 	struct fsw_window_page *pages;	/* staging->window of this and the next three */
 	struct fsw_run *runs;
 	u8 *order;			/* the POSTED pages, run by run */
-	struct fsw_piece *pieces;	/* scratch of the one who posts */
+	/* scratch of the one who sends */
+	struct fsw_piece *pieces;
+	u8 groups[FSW_WINDOW_MAX][FSW_SUBS];	/* by place: the pages in it that need a slot, */
+	u8 nr_groups[FSW_WINDOW_MAX];		/* and how many */
 	struct fsw_chain chains[FSW_PEERS_MAX];
 };
 
