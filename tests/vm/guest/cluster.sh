@@ -69,6 +69,10 @@ hold() {
 	# 6.12 leaves some in the swap cache, not written yet: reclaim writes them
 	echo 0 > /sys/fs/cgroup/limited/memory.high
 	echo max > /sys/fs/cgroup/limited/memory.high
+	for _ in $(seq 300); do
+		[ "$(counter staged)" != 0 ] || break
+		sleep 0.2
+	done
 	grep -q 'wrong_bytes=0' /tmp/swapcheck && grep -q 'pages in swap' /tmp/swapcheck
 }
 
