@@ -161,6 +161,11 @@ static bool zstd_whole(struct fsw_codecs *codecs, const void *src, unsigned int 
 	return n == FSW_PAGE;
 }
 
+void *fsw_codec_bounce(struct fsw_codecs *codecs)
+{
+	return this_cpu_ptr(codecs->scratch)->out;
+}
+
 int fsw_decompress(struct fsw_codecs *codecs, enum farswap_codec codec, const void *src, unsigned int length, void *page)
 {
 	bool whole = false;
@@ -186,11 +191,6 @@ int fsw_decompress(struct fsw_codecs *codecs, enum farswap_codec codec, const vo
 }
 
 /* ---- names ---- */
-
-void *fsw_codec_bounce(struct fsw_codecs *codecs)
-{
-	return this_cpu_ptr(codecs->scratch)->out;
-}
 
 static const char * const names[FARSWAP_CODECS] = FARSWAP_CODEC_NAMES;
 

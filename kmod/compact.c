@@ -46,13 +46,16 @@ static void frames_by_share(struct fsw_core *core, u64 *frames)
 	unsigned int i, f;
 
 	for (i = 0; (e = fsw_extents_get(&core->extents, i)); i++) {
-		for (f = 0; fsw_extent_live(e) && f < core->extents.frames; f++) {
+		if (!fsw_extent_live(e))
+			continue;
+		for (f = 0; f < core->extents.frames; f++) {
 			u32 word = atomic_read(&e->words[f]);
 
+			if (f % FSW_CLUSTER == 0)
+				cond_resched();
 			if (fsw_word_used(word))
 				frames[fsw_word_class(word) ? word_eighths(word) : 8]++;
 		}
-		cond_resched();
 	}
 }
 
@@ -76,16 +79,13 @@ static unsigned int pass_most(struct fsw_compact *c)
 		used += frames[most];
 		eighths += frames[most] * most;
 	}
-	if (!too_many(c, used, div_u64(eighths + 7, 8))) {
-		WRITE_ONCE(c->quiet_ns, ktime_get_ns() + QUIET_MS * NSEC_PER_MSEC);
-		return 0;
-	}
-	for (most = 1; most <= EIGHTHS_MOST; most++) {
+	for (most = 1; most <= EIGHTHS_MOST && too_many(c, used, div_u64(eighths + 7, 8)); most++) {
 		gain += frames[most] * (8 - most);
-		if (used * 80 <= eighths * 11 + gain * 10)
+		if (gain && (most == EIGHTHS_MOST || used * 80 <= eighths * 11 + gain * 10))
 			return most;
 	}
-	return gain ? EIGHTHS_MOST : 0;
+	WRITE_ONCE(c->quiet_ns, ktime_get_ns() + QUIET_MS * NSEC_PER_MSEC);
+	return 0;
 }
 
 /* ---- a pass over the map ---- */

@@ -6,12 +6,11 @@
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/string.h>
+#include "ahead.h"
 #include "compat/frontswap.h"
-#include "core.h"
 #include "settings.h"
 
 #define STAGING_MAX	65536
-#define READAHEAD_MAX	64
 #define LANES_AUTO	UINT_MAX	/* not a value that passes the check when it is given */
 #define STAGING_AUTO	UINT_MAX	/* the same */
 
@@ -71,7 +70,7 @@ static int readahead_set(const char *text, const struct kernel_param *param)
 	int ret = kstrtouint(text, 0, &value);
 
 	if (!ret && settled)
-		ret = check_range("readahead", value, 0, READAHEAD_MAX);
+		ret = check_range("readahead", value, 0, FSW_AHEAD_MAX);
 	if (!ret)
 		WRITE_ONCE(fsw_settings.readahead, value);
 	return ret;
@@ -95,7 +94,7 @@ static int check_ranges(void)
 	ret = ret ?: CHECK(staging_pages, 2, STAGING_MAX);
 	ret = ret ?: CHECK(staging_max, s->staging_pages, STAGING_MAX);
 	ret = ret ?: CHECK(readahead_pages, 64, 16384);
-	ret = ret ?: CHECK(readahead, 0, READAHEAD_MAX);
+	ret = ret ?: CHECK(readahead, 0, FSW_AHEAD_MAX);
 	ret = ret ?: CHECK(lanes, 1, FSW_LANES_MAX);
 	ret = ret ?: CHECK(close_ms, 1, 100);
 	ret = ret ?: CHECK(store_ms, 100, 60000);
@@ -145,8 +144,9 @@ int fsw_settings_init(void)
 		       s->staging_pages, 2 * s->window, STAGING_MAX, s->window);
 		return -EINVAL;
 	}
-	if (s->readahead_pages % 16) {
-		pr_err("parameter readahead_pages=%u is out of range: 64 to 16384, a multiple of 16\n", s->readahead_pages);
+	if (s->readahead_pages % FSW_FETCH_LINES) {
+		pr_err("parameter readahead_pages=%u is out of range: 64 to 16384, a multiple of %u\n", s->readahead_pages,
+		       FSW_FETCH_LINES);
 		return -EINVAL;
 	}
 	ret = check_frontend(s);
