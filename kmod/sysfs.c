@@ -79,8 +79,10 @@ static ssize_t codec_store(struct device *d, struct device_attribute *attr, cons
 
 	if (bytes < sizeof(name) && strscpy(name, text, sizeof(name)) > 0)
 		codec = fsw_codec_parse(strim(name));
-	if (codec < 0)
+	if (codec < 0) {
+		pr_err("%s: there is no such codec: none, lz4, lzo or zstd\n", FSW_DEVICE_NAME);
 		return codec;
+	}
 	fsw_codec_set(dev->core, codec);
 	return bytes;
 }
