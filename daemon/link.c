@@ -15,7 +15,8 @@
 #define PING_EVERY	SECONDS(1)
 #define RETRY_EVERY	SECONDS(2)
 #define HELLO_LIMIT	SECONDS(5)
-#define ANSWER_NS	20000000000ull	/* a donor may be registering or zeroing memory */
+#define SILENCE_NS	20000000000ull	/* without a message while one is awaited: its loop may be registering or zeroing a slab */
+#define ANSWER_NS	300000000000ull	/* for one answer while others come: a session's slabs may be zeroed before it */
 
 static struct link links[FARSWAP_NODES_MAX];
 
@@ -107,7 +108,7 @@ static bool any_late(const struct link *link)
 	unsigned int i;
 
 	for (i = 0; i < LINK_REQUESTS_MAX; i++)
-		if (link->requests[i].id && link->requests[i].until_ns < now)
+		if (link->requests[i].id && (link->requests[i].until_ns < now || link->heard_ns + SILENCE_NS < now))
 			return true;
 	return false;
 }
@@ -195,6 +196,7 @@ static void link_message(struct chan *chan, const union farswap_msg *msg, enum f
 		give_up(link, "sends an answer that nobody asked for");
 		return;
 	}
+	link->heard_ns = farswap_now_ns();
 	request = link->requests[i];
 	link->requests[i].id = 0;
 	if (request.answer)

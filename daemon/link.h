@@ -45,6 +45,7 @@ struct link {
 	uint32_t last_id;
 	uint64_t incarnation;		/* of the daemon there */
 	uint32_t room;			/* slabs it could grant, as it last said */
+	uint64_t heard_ns;		/* when its last message came */
 	struct link_request requests[LINK_REQUESTS_MAX];
 };
 
