@@ -117,7 +117,7 @@ vm_start() {
 		"console=ttyS0 loglevel=5 printk.time=1 printk.devkmsg=on log_buf_len=4M panic=-1 panic_on_warn=1
 		oops=panic hung_task_panic=1 root=/dev/vda rw init=/sbin/farswap-init net.ifnames=0
 		mitigations=off audit=0 apparmor=0 no_timer_check trace_clock=local
-		rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30
+		rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30 tsc=reliable
 		farswap.node=$node farswap.nodes=$NODES $VM_PARAMS $more"
 	if [ -n "$more" ]; then
 		"$@"

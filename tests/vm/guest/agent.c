@@ -19,9 +19,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "../frame.h"
 
@@ -193,11 +195,32 @@ static bool finish(void)
 	return send_frame(FRAME_EXIT, &code, 1);
 }
 
+static long now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Until something changes at the port: poll() would come back at once, with POLLHUP, as long as the host is away. */
+static int edge_open(void)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, port, &e))
+		err(1, "epoll");
+	return fd;
+}
+
 int main(int argc, char **argv)
 {
 	struct signalfd_siginfo si;
-	unsigned int gone_ms = 0;
+	struct epoll_event e;
+	long gone_ms = 0;
 	sigset_t chld;
+	int edge;
 	bool ok;
 
 	if (argc != 2)
@@ -210,6 +233,7 @@ int main(int argc, char **argv)
 	port = open(argv[1], O_RDWR | O_CLOEXEC);
 	if (port < 0 || sigfd < 0)
 		err(1, "%s", argv[1]);
+	edge = edge_open();
 	mlockall(MCL_CURRENT | MCL_FUTURE);
 	for (;;) {
 		struct pollfd p[] = {
@@ -231,9 +255,10 @@ int main(int argc, char **argv)
 			gone_ms = 0;
 			continue;
 		}
-		gone_ms += LOOK_MS;
-		if (gone_ms >= GONE_MS)
+		if (!gone_ms)
+			gone_ms = now_ms();
+		if (now_ms() - gone_ms >= GONE_MS)
 			stop();
-		usleep(LOOK_MS * 1000);
+		epoll_wait(edge, &e, 1, child ? LOOK_MS : -1);
 	}
 }
