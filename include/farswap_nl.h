@@ -11,6 +11,16 @@
  *               connects the queue pairs and returns when all are up (or with the error)
  *   EXTENT_ADD  EXTENT, GENERATION, MEMBERS (nested MEMBER: NODE, SLAB, INCARNATION, REMOTE, RKEY)
  *   DEV_START   the disk appears
+ *
+ * How an extent's members change: a peer that came back under a new number takes the old one's place, or a slab elsewhere does.
+ *
+ *   EXTENT_SEAL EXTENT, GENERATION           no frame of it is given out, nothing is being written to it when this returns; reads go on
+ *   SUM_GET     EXTENT (dump)                what its frames hold: SUMS, so that a copy can be checked where it lies
+ *   EXTENT_SET  EXTENT, GENERATION (the sealed one's + 1), MEMBERS (as in EXTENT_ADD; with SUCCEEDS the member has what that
+ *               old one had, without it all there is): returns, unsealed, when nothing is posted to a former member any more
+ *   EXTENT_OPEN EXTENT, GENERATION           unsealed, nothing changed
+ *   PEER_DEL    NODE                         a LOST peer that is in no extent is forgotten, its number free again
+ *
  *   DEV_DEL     the reverse of all, in any state; -EBUSY while the disk is open
  *
  * DEV_GET (one reply), PEER_GET, EXTENT_GET, SLOT_GET (dumps) show the state; SLOT_GET with FLAGS |=
@@ -37,6 +47,11 @@ enum farswap_nl_cmd {
 	FARSWAP_CMD_EXTENT_ADD,
 	FARSWAP_CMD_EXTENT_GET,
 	FARSWAP_CMD_SLOT_GET,
+	FARSWAP_CMD_EXTENT_SEAL,
+	FARSWAP_CMD_EXTENT_OPEN,
+	FARSWAP_CMD_EXTENT_SET,
+	FARSWAP_CMD_SUM_GET,
+	FARSWAP_CMD_PEER_DEL,
 	FARSWAP_CMD_EV_WANT,
 	FARSWAP_CMD_EV_PEER,
 	FARSWAP_CMD_EV_GONE,
@@ -89,6 +104,10 @@ enum farswap_nl_attr {
 	FARSWAP_A_CODEC,		/* u8: enum farswap_codec, of the slot or of pages stored from now on (optional in DEV_NEW: none) */
 	FARSWAP_A_OFFSET,		/* u32: where in its frame a slot's stored bytes begin */
 	FARSWAP_A_QUEUES,		/* u32: queue pairs per peer in all, each with its token */
+	FARSWAP_A_SEALED,		/* u8: 1 when the extent is sealed */
+	FARSWAP_A_MISSED,		/* u32: frames that the member missed or has wrong, and that are not mended yet */
+	FARSWAP_A_SUCCEEDS,		/* u32: NODE of the member whose place, slab and missed frames this one takes over */
+	FARSWAP_A_SUMS,			/* binary: struct farswap_sum, one after the other */
 	__FARSWAP_A_MAX,
 	FARSWAP_A_MAX = __FARSWAP_A_MAX - 1
 };
@@ -123,6 +142,14 @@ enum farswap_codec {
 };
 
 #define FARSWAP_CODEC_NAMES { "none", "lz4", "lzo", "zstd" }	/* the operator's words, by number */
+
+/* what a slot of an extent holds: its stored bytes and their CRC-32C */
+struct farswap_sum {
+	__u32 frame;			/* in the extent */
+	__u16 offset;			/* in the frame */
+	__u16 length;			/* bytes, 1 to 4096 */
+	__u32 sum;
+};
 
 #define FARSWAP_SLOT_VERIFY	1u	/* SLOT_GET: read and check every copy */
 
