@@ -34,9 +34,14 @@ static u64 fetch_limit(struct fsw_core *core, const struct fsw_fetch *f)
 
 static bool fetch_useful(struct fsw_core *core, const struct fsw_fetch *f)
 {
-	int status = smp_load_acquire(&f->status);
+	int status;
+	bool useful;
 
-	return !status || (status == FSW_READ_FLYING && fsw_peer_live(f->chain.peer) && ktime_get_ns() < fetch_limit(core, f));
+	rcu_read_lock();	/* the peer is there while the chain flies, and for a grace period */
+	status = smp_load_acquire(&f->status);
+	useful = !status || (status == FSW_READ_FLYING && fsw_peer_live(f->chain.peer) && ktime_get_ns() < fetch_limit(core, f));
+	rcu_read_unlock();
+	return useful;
 }
 
 /* The line that holds exactly that entry of the slot, with a reference to *fetch; or NULL. */
@@ -74,13 +79,25 @@ bool fsw_ahead_find(struct fsw_core *core, struct fsw_load *load)
 	return true;
 }
 
+/* Who has become slow is seen here alone while all loads are found ahead; racy: it is a mean. */
+static void learn_slow(const struct fsw_extent *x, const struct fsw_peer *from, u64 waited)
+{
+	const struct fsw_member *m;
+	u64 mean;
+
+	rcu_read_lock();
+	m = fsw_set_member(rcu_dereference(x->set), from);
+	mean = m ? READ_ONCE(m->peer->read_ns) : 0;
+	if (mean && waited > 4 * mean)
+		WRITE_ONCE(m->peer->read_ns, mean - mean / 8 + waited / 8);
+	rcu_read_unlock();
+}
+
 /* It is on its way. Poll a little, then sleep, up to its limit. */
 static void fetch_wait(struct fsw_core *core, struct fsw_fetch *f)
 {
 	u64 now = ktime_get_ns(), until = fetch_limit(core, f);
 	u64 poll = min(now + (u64)core->params.poll_us * NSEC_PER_USEC, until);
-
-	u64 mean, waited;
 
 	fsw_count(core, FSW_AHEAD_WAITS);
 	while (smp_load_acquire(&f->status) == FSW_READ_FLYING && !need_resched() && ktime_get_ns() < poll)
@@ -89,11 +106,6 @@ static void fetch_wait(struct fsw_core *core, struct fsw_fetch *f)
 	if (now < until)
 		wait_event_timeout(f->ended, smp_load_acquire(&f->status) != FSW_READ_FLYING,
 				   nsecs_to_jiffies(until - now) + 1);
-	/* who has become slow is seen here alone while all loads are found ahead; racy: it is a mean */
-	waited = ktime_get_ns() - f->chain.posted_ns;
-	mean = READ_ONCE(f->chain.peer->read_ns);
-	if (mean && waited > 4 * mean)
-		WRITE_ONCE(f->chain.peer->read_ns, mean - mean / 8 + waited / 8);
 }
 
 static void line_used(struct fsw_core *core, struct fsw_line *line)
@@ -112,8 +124,11 @@ int fsw_ahead_load(struct fsw_core *core, struct fsw_load *load, void *page, str
 	struct fsw_entry e = load_entry(load);
 	int ret;
 
-	if (smp_load_acquire(&f->status) == FSW_READ_FLYING)
+	if (smp_load_acquire(&f->status) == FSW_READ_FLYING) {
 		fetch_wait(core, f);
+		learn_slow(fsw_frame_extent(&core->extents, fsw_entry_index(e)), f->chain.peer,
+			   ktime_get_ns() - f->chain.posted_ns);
+	}
 	ret = smp_load_acquire(&f->status);
 	if (!ret) {
 		ret = fsw_unpack(core, e, f->buf.va + line->offset, page);
@@ -228,21 +243,6 @@ void fsw_ahead_done(struct fsw_chain *chain, int status)
 	atomic_dec(&f->users);
 }
 
-/* The live member that answers READs fastest, or NULL. */
-static struct fsw_peer *fastest(const struct fsw_extent *x)
-{
-	struct fsw_peer *best = NULL;
-	unsigned int i;
-
-	for (i = 0; i < x->nr; i++) {
-		struct fsw_peer *peer = x->members[i].peer;
-
-		if (fsw_peer_live(peer) && (!best || READ_ONCE(peer->read_ns) < READ_ONCE(best->read_ns)))
-			best = peer;
-	}
-	return best;
-}
-
 /* One more line, in the last READ if it lies right behind what that one reads. The frame is pinned. */
 static void line_add(struct fsw_ahead *a, struct fsw_fetch *f, u64 slot, struct fsw_entry e, const struct fsw_member *m, u64 remote,
 		     atomic_t *pin)
@@ -288,18 +288,20 @@ static void issue_post(struct fsw_core *core, struct issue *issue)
 /* A fetch that can take the entry: the present one, or a new one to the extent's fastest peer. NULL: no more now. */
 static struct fsw_fetch *issue_fetch(struct fsw_core *core, struct issue *issue, const struct fsw_extent *x, u32 bytes)
 {
+	u32 generation = fsw_extent_generation(x);
 	struct fsw_fetch *f = issue->fetch;
-	struct fsw_peer *peer;
+	struct fsw_member member;
+	int m;
 
-	if (f && f->nr < FSW_FETCH_LINES && f->bytes + bytes <= f->buf.bytes && fsw_extent_member(x, f->chain.peer))
+	if (f && f->nr < FSW_FETCH_LINES && f->bytes + bytes <= f->buf.bytes && fsw_extent_member(x, f->chain.peer, &member))
 		return f;
 	issue_post(core, issue);
-	peer = fastest(x);
-	if (!peer)
+	m = fsw_extent_pick(x, generation, 0, NULL);
+	if (m < 0 || !fsw_extent_at(x, generation, m, &member))
 		return NULL;
 	f = fetch_claim(&core->ahead);
 	if (f)
-		f->chain.peer = peer;
+		f->chain.peer = member.peer;
 	issue->fetch = f;
 	return f;
 }
@@ -319,7 +321,7 @@ static bool issue_slot(struct fsw_core *core, struct issue *issue, u64 slot)
 {
 	struct fsw_entry e = fsw_map_get(&core->map, slot);
 	const struct fsw_extent *x;
-	const struct fsw_member *m;
+	struct fsw_member m;
 	struct fsw_fetch *f;
 	atomic_t *pin;
 
@@ -329,10 +331,9 @@ static bool issue_slot(struct fsw_core *core, struct issue *issue, u64 slot)
 	f = issue_fetch(core, issue, x, fsw_class_bytes(fsw_entry_class(e)));
 	if (!f)
 		return false;
-	m = fsw_extent_member(x, f->chain.peer);
 	pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
-	if (fsw_entry_same(fsw_map_get(&core->map, slot), e))
-		line_add(&core->ahead, f, slot, e, m, fsw_entry_remote(&core->extents, m, e), pin);
+	if (fsw_entry_same(fsw_map_get(&core->map, slot), e) && fsw_extent_member(x, f->chain.peer, &m))
+		line_add(&core->ahead, f, slot, e, &m, fsw_entry_remote(&core->extents, &m, e), pin);
 	else
 		fsw_frame_unpin(pin);
 	return true;

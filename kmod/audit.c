@@ -5,19 +5,19 @@
  */
 #include "core_int.h"
 
-/* All copies are read at once. */
-static void slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
+/* All copies are read at once. False: the set changed meanwhile. */
+static bool slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
 {
 	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
 	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
 	struct fsw_read *reads[FARSWAP_COPIES_MAX] = { NULL };
-	unsigned int m;
+	u32 generation = fsw_extent_generation(x);
+	unsigned int m, nr = fsw_extent_nr(x, generation);
 
 	info->good = info->bad = info->unread = 0;
-	for (m = 0; m < x->nr; m++)
-		if (fsw_peer_live(x->members[m].peer))
-			reads[m] = fsw_copy_read(core, slot, x, m, e, deadline);
-	for (m = 0; m < x->nr; m++) {
+	for (m = 0; m < nr; m++)
+		reads[m] = fsw_copy_read(core, slot, e, generation, m, deadline);
+	for (m = 0; m < nr; m++) {
 		int ret = reads[m] ? fsw_copy_wait(core, reads[m], e, deadline) : -ENOTCONN;
 
 		if (reads[m])
@@ -29,6 +29,7 @@ static void slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, str
 		else
 			info->unread |= 1 << m;
 	}
+	return fsw_extent_nr(x, generation);
 }
 
 static void slot_describe(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
@@ -50,6 +51,7 @@ static void slot_describe(struct fsw_core *core, u64 slot, struct fsw_entry e, s
 bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slot_info *info)
 {
 	struct fsw_entry e;
+	bool again;
 
 	for (; *slot < core->map.slots; ++*slot) {
 		if (*slot % FSW_CLUSTER == 0)
@@ -61,9 +63,8 @@ bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slo
 		do {
 			e = fsw_map_get(&core->map, *slot);
 			slot_describe(core, *slot, e, info);
-			if (verify && info->state == FARSWAP_SLOT_STORED)
-				slot_verify(core, *slot, e, info);
-		} while (verify && !fsw_entry_same(fsw_map_get(&core->map, *slot), e));
+			again = verify && info->state == FARSWAP_SLOT_STORED && !slot_verify(core, *slot, e, info);
+		} while (again || (verify && !fsw_entry_same(fsw_map_get(&core->map, *slot), e)));
 		if (info->state != FARSWAP_SLOT_EMPTY)
 			return true;
 	}

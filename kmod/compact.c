@@ -94,16 +94,15 @@ static unsigned int pass_most(struct fsw_compact *c)
 static int slot_move(struct fsw_core *core, u64 slot, struct fsw_entry e)
 {
 	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
-	int ret = -ENOTCONN;
-	unsigned int m;
+	u32 generation = fsw_extent_generation(x), tried = 0;
+	int m, ret = -ENOTCONN;
 
-	for (m = 0; m < x->nr; m++) {
+	while ((m = fsw_extent_pick(x, generation, tried, NULL)) >= 0) {
 		u64 deadline = ktime_get_ns() + (u64)core->params.hedge_ms * NSEC_PER_MSEC;
 		struct fsw_read *read;
 
-		if (!fsw_peer_live(x->members[m].peer))
-			continue;
-		read = fsw_copy_read(core, slot, x, m, e, deadline);
+		tried |= 1 << m;
+		read = fsw_copy_read(core, slot, e, generation, m, deadline);
 		if (!read)
 			return -EAGAIN;
 		ret = fsw_copy_wait(core, read, e, deadline);

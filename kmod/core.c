@@ -258,6 +258,26 @@ int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct f
 
 /* ---- looking at it ---- */
 
+static void set_info(const struct fsw_set *set, struct fsw_extent_info *info)
+{
+	unsigned int i;
+
+	info->generation = set->generation;
+	info->nr = set->nr;
+	for (i = 0; i < set->nr; i++) {
+		const struct fsw_member *m = &set->members[i];
+
+		info->members[i] = (struct fsw_member_info){
+			.node = m->peer->node,
+			.rkey = m->rkey,
+			.slab = m->slab,
+			.incarnation = m->incarnation,
+			.remote = m->remote,
+			.live = fsw_peer_live(m->peer),
+		};
+	}
+}
+
 bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_extent_info *info)
 {
 	struct fsw_extent *e = fsw_extents_get(&core->extents, index);
@@ -266,12 +286,12 @@ bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_exten
 		return false;
 	*info = (struct fsw_extent_info){
 		.id = e->id,
-		.generation = e->generation,
 		.frames = core->extents.frames,
 		.frames_used = fsw_extent_used(&core->extents, e),
-		.nr = e->nr,
 	};
-	memcpy(info->members, e->members, sizeof(info->members));
+	rcu_read_lock();
+	set_info(rcu_dereference(e->set), info);
+	rcu_read_unlock();
 	return true;
 }
 

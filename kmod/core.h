@@ -185,6 +185,7 @@ struct fsw_load {
 	u64 start_ns;
 	u64 posted_ns;		/* of the last READ */
 	struct { u32 sum, seq; u64 where; } entry;
+	u32 generation;					/* of the set whose members these are: */
 	struct fsw_read *reads[FARSWAP_COPIES_MAX];	/* by member, NULL: none in flight there */
 	u8 tried;					/* bit per member */
 	u8 bad;						/* bit per member: other bytes */
@@ -220,11 +221,17 @@ void fsw_counters(struct fsw_core *core, struct farswap_counters *sum);
 enum fsw_count { FSW_WRITE_WRS, FSW_WRITE_CHAINS, FSW_WRITE_BYTES, FSW_READ_WRS, FSW_READ_BYTES, FSW_COUNTS_TRANSPORT };
 void fsw_count_add(struct fsw_core *core, enum fsw_count which, u64 n);
 
+struct fsw_member_info {
+	u32 node, rkey;
+	u64 slab, incarnation, remote;
+	bool live;
+};
+
 struct fsw_extent_info {
 	u64 id;
 	u32 generation, frames, frames_used;
 	unsigned int nr;
-	struct fsw_member members[FARSWAP_COPIES_MAX];
+	struct fsw_member_info members[FARSWAP_COPIES_MAX];
 };
 /* Extent number index (0, 1, ...): false when there is none. */
 bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_extent_info *info);

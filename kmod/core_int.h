@@ -70,11 +70,11 @@ u64 fsw_count_sum(struct fsw_core *core, unsigned int which);
 /* ---- load.c ---- */
 int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page);
 /*
- * The stored bytes of a STORED entry from member m: a READ, posted or failed at once, for fsw_copy_wait() and then read_put; NULL: none
- * is free until the deadline. wait: 0 and read->va holds them, verified; -EBADMSG: other bytes; or why it could not be read. May sleep.
+ * The stored bytes of a STORED entry from member m of that generation: a READ, posted or failed at once, for fsw_copy_wait() and then
+ * read_put; NULL: none is free until the deadline. wait: 0 and read->va holds them, verified; -EBADMSG: other bytes; or why it could not
+ * be read. May sleep.
  */
-struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e,
-			       u64 deadline);
+struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, struct fsw_entry e, u32 generation, unsigned int m, u64 deadline);
 int fsw_copy_wait(struct fsw_core *core, struct fsw_read *read, struct fsw_entry e, u64 deadline);
 
 /* memcpy and CRC-32C of what was copied. One pass for the cache: page-sized pieces stay in L1 between the two. */

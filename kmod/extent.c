@@ -22,6 +22,7 @@ static void extent_free(struct fsw_extent *e)
 {
 	kvfree(e->words);
 	kvfree(e->run_free);
+	kfree(rcu_dereference_protected(e->set, true));
 	kfree(e);
 }
 
@@ -50,13 +51,51 @@ static int members_check(const struct fsw_member *members, unsigned int nr)
 /* Is one of the slabs in the extent already? Two frames would be one page. */
 static bool slab_shared(const struct fsw_extent *e, const struct fsw_member *members, unsigned int nr)
 {
+	const struct fsw_set *set;
 	unsigned int i, j;
+	bool shared = false;
 
-	for (i = 0; i < e->nr; i++)
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	for (i = 0; i < set->nr; i++)
 		for (j = 0; j < nr; j++)
-			if (e->members[i].peer == members[j].peer && e->members[i].slab == members[j].slab)
-				return true;
-	return false;
+			shared |= set->members[i].peer == members[j].peer && set->members[i].slab == members[j].slab;
+	rcu_read_unlock();
+	return shared;
+}
+
+static struct fsw_set *set_new(u32 generation, const struct fsw_member *members, unsigned int nr)
+{
+	struct fsw_set *set = kzalloc(sizeof(*set), GFP_KERNEL);
+
+	if (!set)
+		return NULL;
+	set->generation = generation;
+	set->nr = nr;
+	memcpy(set->members, members, nr * sizeof(*members));
+	return set;
+}
+
+static struct fsw_extent *extent_new(struct fsw_extents *x, struct fsw_set *set)
+{
+	struct fsw_extent *e = kzalloc(sizeof(*e), GFP_KERNEL);
+	unsigned int i;
+
+	if (!e || !set)
+		goto free;
+	e->words = kvcalloc(x->frames, sizeof(*e->words), GFP_KERNEL);
+	e->run_free = kvcalloc(x->runs, sizeof(*e->run_free), GFP_KERNEL);
+	if (!e->words || !e->run_free)
+		goto free;
+	for (i = 0; i < x->runs; i++)
+		atomic_set(&e->run_free[i], FSW_CLUSTER);
+	RCU_INIT_POINTER(e->set, set);
+	return e;
+free:
+	kfree(set);
+	if (e)
+		extent_free(e);
+	return NULL;
 }
 
 int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr)
@@ -72,22 +111,11 @@ int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct 
 			return -EEXIST;
 	if (x->nr == x->max)
 		return -ENOSPC;
-	e = kzalloc(sizeof(*e), GFP_KERNEL);
+	e = extent_new(x, set_new(generation, members, nr));
 	if (!e)
 		return -ENOMEM;
-	e->words = kvcalloc(x->frames, sizeof(*e->words), GFP_KERNEL);
-	e->run_free = kvcalloc(x->runs, sizeof(*e->run_free), GFP_KERNEL);
-	if (!e->words || !e->run_free) {
-		extent_free(e);
-		return -ENOMEM;
-	}
-	for (i = 0; i < x->runs; i++)
-		atomic_set(&e->run_free[i], FSW_CLUSTER);
 	e->id = id;
-	e->generation = generation;
 	e->index = x->nr;
-	e->nr = nr;
-	memcpy(e->members, members, nr * sizeof(*members));
 	x->all[x->nr] = e;
 	smp_store_release(&x->nr, x->nr + 1);
 	return 0;
@@ -103,24 +131,120 @@ struct fsw_extent *fsw_frame_extent(struct fsw_extents *x, u64 frame)
 	return x->all[div_u64(frame, x->frames)];
 }
 
+/* ---- looking at a set ---- */
+
+u32 fsw_extent_generation(const struct fsw_extent *e)
+{
+	u32 generation;
+
+	rcu_read_lock();
+	generation = rcu_dereference(e->set)->generation;
+	rcu_read_unlock();
+	return generation;
+}
+
 unsigned int fsw_extent_live(const struct fsw_extent *e)
 {
+	const struct fsw_set *set;
 	unsigned int i, live = 0;
 
-	for (i = 0; i < e->nr; i++)
-		live += fsw_peer_live(e->members[i].peer);
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	for (i = 0; i < set->nr; i++)
+		live += fsw_peer_live(set->members[i].peer);
+	rcu_read_unlock();
 	return live;
 }
 
-const struct fsw_member *fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer)
+unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation)
+{
+	const struct fsw_set *set;
+	unsigned int nr;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	nr = set->generation == generation ? set->nr : 0;
+	rcu_read_unlock();
+	return nr;
+}
+
+bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, struct fsw_member *member)
+{
+	const struct fsw_set *set;
+	bool same;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	same = set->generation == generation && m < set->nr;
+	if (same)
+		*member = set->members[m];
+	rcu_read_unlock();
+	return same;
+}
+
+static int set_pick(const struct fsw_set *set, u32 tried, const unsigned int *turn)
+{
+	int i, m, best = -ENODATA;
+
+	for (i = 0; i < (int)set->nr; i++) {
+		m = ((turn ? *turn : 0) + i) % set->nr;
+		if (tried & 1 << m || !fsw_peer_live(set->members[m].peer))
+			continue;
+		if (turn)
+			return m;
+		if (best < 0 || READ_ONCE(set->members[m].peer->read_ns) < READ_ONCE(set->members[best].peer->read_ns))
+			best = m;
+	}
+	return best;
+}
+
+int fsw_extent_pick(const struct fsw_extent *e, u32 generation, u32 tried, const unsigned int *turn)
+{
+	const struct fsw_set *set;
+	int m = -EAGAIN;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	if (set->generation == generation)
+		m = set_pick(set, tried, turn);
+	rcu_read_unlock();
+	return m;
+}
+
+const struct fsw_member *fsw_set_member(const struct fsw_set *set, const struct fsw_peer *peer)
 {
 	unsigned int i;
 
-	for (i = 0; i < e->nr; i++)
-		if (e->members[i].peer == peer)
-			return &e->members[i];
+	for (i = 0; i < set->nr; i++)
+		if (set->members[i].peer == peer)
+			return &set->members[i];
 	return NULL;
 }
+
+bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, struct fsw_member *member)
+{
+	const struct fsw_member *m;
+
+	rcu_read_lock();
+	m = fsw_set_member(rcu_dereference(e->set), peer);
+	if (m)
+		*member = *m;
+	rcu_read_unlock();
+	return m;
+}
+
+void fsw_extent_corrupt(const struct fsw_extent *e, u32 generation, unsigned int m)
+{
+	const struct fsw_set *set;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	if (set->generation == generation)
+		atomic64_inc(&set->members[m].peer->corrupt);
+	rcu_read_unlock();
+}
+
+/* ---- where, and what is left ---- */
 
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame)
 {

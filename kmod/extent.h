@@ -27,12 +27,21 @@ static inline unsigned int fsw_word_class(u32 word)
 	return word >> FSW_FRAME_CLASS & 3;
 }
 
+/*
+ * Who holds an extent, in one generation; it never changes, another takes its place (RCU). To post to a member: pin the frame, then
+ * look at the set and take what is needed of it inside one rcu_read_lock(). So a set is let go of when a grace period has passed and
+ * then each frame was seen without a pin: nothing is posted to its members any more, and who still holds a pin holds the peers, too.
+ */
+struct fsw_set {
+	u32 generation;
+	unsigned int nr;
+	struct fsw_member members[FARSWAP_COPIES_MAX];
+};
+
 struct fsw_extent {
 	u64 id;
-	u32 generation;
 	unsigned int index;			/* in fsw_extents.all */
-	unsigned int nr;
-	struct fsw_member members[FARSWAP_COPIES_MAX];	/* fixed for this generation */
+	struct fsw_set __rcu *set;
 	atomic_t *words;			/* one per frame */
 	atomic_t *run_free;			/* frames of each run of FSW_CLUSTER with no slot in use; quarantined ones count */
 	unsigned int next_run;			/* the first run that is nobody's yet; under home_lock */
@@ -66,8 +75,21 @@ static inline unsigned int fsw_frame_offset(struct fsw_extents *x, u64 frame)
 {
 	return frame & (x->frames - 1);
 }
+
+/* ---- the set as it is now; any context. Who names a generation is told when it is not that of the set any more. ---- */
+u32 fsw_extent_generation(const struct fsw_extent *e);
 unsigned int fsw_extent_live(const struct fsw_extent *e);	/* members read and written now */
-const struct fsw_member *fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer);	/* or NULL */
+unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation);	/* members; 0: another set */
+bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, struct fsw_member *member);
+/*
+ * The member to read from: live, its bit not in tried; the fastest, or, with turn, the first one from turn on. -ENODATA: there is
+ * none; -EAGAIN: another set.
+ */
+int fsw_extent_pick(const struct fsw_extent *e, u32 generation, u32 tried, const unsigned int *turn);
+/* The member that is this peer, which need not be there any more. False: none. */
+bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, struct fsw_member *member);
+void fsw_extent_corrupt(const struct fsw_extent *e, u32 generation, unsigned int m);	/* a copy of that member's did not verify */
+const struct fsw_member *fsw_set_member(const struct fsw_set *set, const struct fsw_peer *peer);	/* the same in one set, or NULL */
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame);
 /* Where the member keeps the bytes of a STORED entry: fsw_entry_length() of them. */
 u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct fsw_entry e);

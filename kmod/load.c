@@ -65,28 +65,28 @@ void fsw_read_ended(struct fsw_read *read)
 }
 
 /*
- * Post a READ of the entry's frame from member m. 0; -ENOBUFS: no read request is free; -EAGAIN: the entry changed. The pin is held
- * until the READ ended, even when the load gives up waiting for it.
+ * Post a READ of the entry's frame from member m. 0; -ENOBUFS: no read request is free; -EAGAIN: the entry or the set changed. The pin is
+ * held until the READ ended, even when the load gives up waiting for it.
  */
 static int read_start(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, unsigned int m, bool urgent)
 {
 	struct fsw_entry e = load_entry(load);
-	u64 frame = fsw_entry_index(e);
 	struct fsw_read *read = core->ops->read_get(core->transport, urgent);
+	struct fsw_member member;
 
 	if (!read)
 		return -ENOBUFS;
-	read->pin = fsw_frame_pin(&core->extents, frame);
+	read->pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
 	read->status = -ECANCELED;	/* until it is posted */
-	if (!entry_current(core, load->slot, e)) {
+	if (!entry_current(core, load->slot, e) || !fsw_extent_at(x, load->generation, m, &member)) {
 		core->ops->read_put(core->transport, read);
 		return -EAGAIN;
 	}
 	load->tried |= 1 << m;
 	load->reads[m] = read;
 	load->posted_ns = ktime_get_ns();
-	core->ops->read_post(core->transport, read, x->members[m].peer,
-			     fsw_entry_remote(&core->extents, &x->members[m], e), x->members[m].rkey, fsw_entry_length(e));
+	core->ops->read_post(core->transport, read, member.peer, fsw_entry_remote(&core->extents, &member, e), member.rkey,
+			     fsw_entry_length(e));
 	return 0;
 }
 
@@ -108,42 +108,23 @@ static void reads_drop(struct fsw_core *core, struct fsw_load *load)
 }
 
 /*
- * The live member with the lowest recent latency that was not tried; every 64th time the next in turn instead, so that each one's latency
- * stays known. -1: none.
+ * Try the next replica: the fastest; every 64th time the next in turn instead, so that each one's latency stays known. 0, -ENODATA (none
+ * left), -ENOBUFS, -EAGAIN
  */
-static int member_pick(struct fsw_core *core, const struct fsw_load *load, const struct fsw_extent *x)
-{
-	u32 picks = this_cpu_inc_return(core->stats->picks);
-	int i, m, best = -1;
-
-	for (i = 0; i < (int)x->nr; i++) {
-		m = (picks / 64 + i) % x->nr;
-		if (load->tried & 1 << m || !fsw_peer_live(x->members[m].peer))
-			continue;
-		if (picks % 64 == 0)
-			return m;
-		if (best < 0 ||
-		    READ_ONCE(x->members[m].peer->read_ns) < READ_ONCE(x->members[best].peer->read_ns))
-			best = m;
-	}
-	return best;
-}
-
-/* Try the next replica. 0, -ENODATA (none left), -ENOBUFS, -EAGAIN */
 static int read_next(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, bool urgent)
 {
-	int m = member_pick(core, load, x);
+	u32 picks = this_cpu_inc_return(core->stats->picks), turn = picks / 64;
+	int m = fsw_extent_pick(x, load->generation, load->tried, picks % 64 ? NULL : &turn);
 
-	return m < 0 ? -ENODATA : read_start(core, load, x, m, urgent);
+	return m < 0 ? m : read_start(core, load, x, m, urgent);
 }
 
 /* ---- one copy, as it is ---- */
 
-struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, const struct fsw_extent *x, unsigned int m, struct fsw_entry e,
-			       u64 deadline)
+struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, struct fsw_entry e, u32 generation, unsigned int m, u64 deadline)
 {
-	const struct fsw_member *member = &x->members[m];
 	u64 frame = fsw_entry_index(e);
+	struct fsw_member member;
 	struct fsw_read *read;
 
 	/* not an urgent one: the task may hold those of other members */
@@ -153,10 +134,10 @@ struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, const struct fsw
 		core->ops->read_room(core->transport, min(deadline, ktime_get_ns() + 10 * NSEC_PER_MSEC));
 	}
 	read->pin = fsw_frame_pin(&core->extents, frame);
-	read->status = -ECANCELED;	/* if the entry changed */
-	if (fsw_entry_same(fsw_map_get(&core->map, slot), e))
-		core->ops->read_post(core->transport, read, member->peer,
-				     fsw_entry_remote(&core->extents, member, e), member->rkey, fsw_entry_length(e));
+	read->status = -ECANCELED;	/* if the entry or the set changed */
+	if (entry_current(core, slot, e) && fsw_extent_at(fsw_frame_extent(&core->extents, frame), generation, m, &member))
+		core->ops->read_post(core->transport, read, member.peer, fsw_entry_remote(&core->extents, &member, e),
+				     member.rkey, fsw_entry_length(e));
 	return read;
 }
 
@@ -180,7 +161,7 @@ static void copy_bad(struct fsw_core *core, struct fsw_load *load, const struct 
 	load->tried |= 1 << m;
 	load->bad |= 1 << m;
 	fsw_count(core, FSW_CORRUPT);
-	atomic64_inc(&x->members[m].peer->corrupt);
+	fsw_extent_corrupt(x, load->generation, m);
 }
 
 /* What member m answered. 0: page holds it, verified. -EAGAIN: the entry changed. -EBADMSG, or the READ's error: no good */
@@ -207,7 +188,7 @@ static int reads_reap(struct fsw_core *core, struct fsw_load *load, const struct
 {
 	unsigned int m;
 
-	for (m = 0; m < x->nr; m++) {
+	for (m = 0; m < FARSWAP_COPIES_MAX; m++) {
 		int ret;
 
 		if (!load->reads[m] || smp_load_acquire(&load->reads[m]->status) == FSW_READ_FLYING)
@@ -233,10 +214,11 @@ static unsigned int reads_flying(struct fsw_load *load, struct fsw_read **reads)
 static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x)
 {
 	struct fsw_entry e = load_entry(load), error = e;
+	unsigned int nr = fsw_extent_nr(x, load->generation);
 
-	if (!entry_current(core, load->slot, e))
+	if (!nr || !entry_current(core, load->slot, e))
 		return -EAGAIN;
-	if (load->bad && load->bad == (1 << x->nr) - 1) {
+	if (load->bad == (1 << nr) - 1) {
 		error.where = fsw_where(FARSWAP_SLOT_ERROR, FARSWAP_CODEC_NONE, 0, 0, 0, 0);
 		if (!fsw_map_cas(&core->map, load->slot, e, error))
 			return -EAGAIN;
@@ -290,12 +272,13 @@ static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 static int load_ahead(struct fsw_core *core, struct fsw_load *load, void *page)
 {
 	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
+	struct fsw_member member;
 	struct fsw_peer *from;
 	unsigned int m;
 	int ret = fsw_ahead_load(core, load, page, &from);
 
-	for (m = 0; ret == -EBADMSG && m < x->nr; m++)
-		if (x->members[m].peer == from)
+	for (m = 0; ret == -EBADMSG && fsw_extent_at(x, load->generation, m, &member); m++)
+		if (member.peer == from)
 			copy_bad(core, load, x, m);
 	return ret;
 }
@@ -309,6 +292,8 @@ static void load_look(struct fsw_core *core, struct fsw_load *load)
 	load->entry.sum = e.sum;
 	load->entry.seq = e.seq;
 	load->entry.where = e.where;
+	if (fsw_entry_state(e) == FARSWAP_SLOT_STORED)
+		load->generation = fsw_extent_generation(fsw_frame_extent(&core->extents, fsw_entry_index(e)));
 	load->tried = 0;
 	load->bad = 0;
 }

@@ -167,19 +167,19 @@ int fsw_netlink_peers(struct sk_buff *skb, struct netlink_callback *cb)
 
 /* ---- EXTENT_GET ---- */
 
-static int member_fill(struct sk_buff *skb, const struct fsw_member *member)
+static int member_fill(struct sk_buff *skb, const struct fsw_member_info *member)
 {
 	struct nlattr *nest = nla_nest_start(skb, FARSWAP_A_MEMBER);
 	int ret;
 
 	if (!nest)
 		return -EMSGSIZE;
-	ret = nla_put_u32(skb, FARSWAP_A_NODE, member->peer->node) ?:
+	ret = nla_put_u32(skb, FARSWAP_A_NODE, member->node) ?:
 	      put_u64(skb, FARSWAP_A_SLAB, member->slab) ?:
 	      put_u64(skb, FARSWAP_A_INCARNATION, member->incarnation) ?:
 	      put_u64(skb, FARSWAP_A_REMOTE, member->remote) ?:
 	      nla_put_u32(skb, FARSWAP_A_RKEY, member->rkey) ?:
-	      nla_put_u8(skb, FARSWAP_A_MEMBER_LIVE, fsw_peer_live(member->peer));
+	      nla_put_u8(skb, FARSWAP_A_MEMBER_LIVE, member->live);
 	if (!ret)
 		nla_nest_end(skb, nest);
 	return ret;

@@ -135,24 +135,35 @@ static int chain_to(struct fsw_window *w, struct fsw_peer *peer)
 }
 
 /*
- * Which chains carry a run on this extent: one for each member that is live now. Members only ever stop being live, so one
+ * Which chains carry a run on this set: one for each member that is live now. Members only ever stop being live, so one
  * that is live when the window ends was live here. 0: none, or more peers than a window has chains.
  */
-static u32 extent_chains(struct fsw_window *w, const struct fsw_extent *e)
+static u32 set_chains(struct fsw_window *w, const struct fsw_set *set)
 {
 	unsigned int i;
 	u32 chains = 0;
 
-	for (i = 0; i < e->nr; i++) {
+	for (i = 0; i < set->nr; i++) {
 		int c;
 
-		if (!fsw_peer_live(e->members[i].peer))
+		if (!fsw_peer_live(set->members[i].peer))
 			continue;
-		c = chain_to(w, e->members[i].peer);
+		c = chain_to(w, set->members[i].peer);
 		if (c < 0)
 			return 0;
 		chains |= 1u << c;
 	}
+	return chains;
+}
+
+/* The same for the extent, of which the window has a frame pinned: its set stays what it is until that is let go. */
+static u32 extent_chains(struct fsw_window *w, const struct fsw_extent *e)
+{
+	u32 chains;
+
+	rcu_read_lock();
+	chains = set_chains(w, rcu_dereference(e->set));
+	rcu_read_unlock();
 	return chains;
 }
 
@@ -301,13 +312,15 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 
 		if (!(run->chains & 1u << c))
 			continue;
-		m = fsw_extent_member(fsw_frame_extent(&core->extents, p->frame), w->chains[c].peer);
+		rcu_read_lock();
+		m = fsw_set_member(rcu_dereference(fsw_frame_extent(&core->extents, p->frame)->set), w->chains[c].peer);
 		w->pieces[nr++] = (struct fsw_piece){
 			.remote = fsw_entry_remote(&core->extents, m, stored_entry(p)),
 			.rkey = m->rkey,
 			.offset = page_offset(p),
 			.bytes = run->bytes,
 		};
+		rcu_read_unlock();
 	}
 	w->chains[c].posted_ns = ktime_get_ns();
 	core->ops->write(core->transport, &w->chains[c], &w->buf, w->pieces, nr);

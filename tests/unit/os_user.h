@@ -91,6 +91,11 @@ static inline int atomic_cmpxchg(atomic_t *a, int old, int new)
 #define rcu_read_lock() do { } while (0)
 #define rcu_read_unlock() do { } while (0)
 #define synchronize_rcu() world_step()
+#define __rcu
+#define rcu_dereference(p) READ_ONCE(p)
+#define rcu_dereference_protected(p, c) (p)
+#define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
+#define RCU_INIT_POINTER(p, v) ((void)((p) = (v)))
 
 /* ---- locks ---- */
 typedef struct { bool held; } spinlock_t;

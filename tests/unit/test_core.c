@@ -187,11 +187,12 @@ static void other_cpu(void)
 
 static unsigned int sound_members(const struct fsw_extent *x)
 {
+	const struct fsw_set *set = x->set;
 	unsigned int m, sound = 0;
 
-	for (m = 0; m < x->nr; m++)
-		sound += fsw_peer_live(x->members[m].peer) &&
-			 (rotten == WORLD_PEERS || x->members[m].peer != &world.peers[rotten].peer);
+	for (m = 0; m < set->nr; m++)
+		sound += fsw_peer_live(set->members[m].peer) &&
+			 (rotten == WORLD_PEERS || set->members[m].peer != &world.peers[rotten].peer);
 	return sound;
 }
 
@@ -348,8 +349,7 @@ static void check_copies(void)
 		for (i = 0; fsw_extent_info(core, i, &x) && x.id != info.extent; i++)
 			;
 		for (m = 0; m < x.nr; m++)
-			if (fsw_peer_live(x.members[m].peer) &&
-			    (rotten == WORLD_PEERS || x.members[m].peer != &world.peers[rotten].peer))
+			if (x.members[m].live && (rotten == WORLD_PEERS || x.members[m].node != world.peers[rotten].peer.node))
 				assert_true(info.good & 1 << m);
 	}
 	for (slot = 0; slot < SLOTS; slot++)

@@ -254,7 +254,7 @@ static void a_set_names_each_peer_once_and_an_extent_comes_once(void **state)
 	assert_int_equal(world_extent(core, 1, set, 2), -EEXIST);
 	assert_int_equal(world_extent(core, 5, set, 2), 0);
 	assert_int_equal(world_counters(core).degraded, 1);
-	again = core->extents.all[1]->members[0];	/* a slab in two extents would be two pages in one place */
+	again = core->extents.all[1]->set->members[0];	/* a slab in two extents would be two pages in one place */
 	assert_int_equal(fsw_extent_add(core, 6, 1, &again, 1), -EEXIST);
 }
 

@@ -440,15 +440,15 @@ int world_extent(struct fsw_core *core, u64 id, const unsigned int *peers, unsig
 bool world_corrupt(struct fsw_core *core, u64 slot, unsigned int peer)
 {
 	struct fsw_entry e = fsw_map_get(&core->map, slot);
-	struct fsw_extent *x;
+	const struct fsw_set *set;
 	unsigned int m;
 
 	if (fsw_entry_state(e) != FARSWAP_SLOT_STORED)
 		return false;
-	x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
-	for (m = 0; m < x->nr; m++)
-		if (x->members[m].peer == &world.peers[peer].peer) {
-			char *p = (char *)(uintptr_t)fsw_entry_remote(&core->extents, &x->members[m], e);
+	set = fsw_frame_extent(&core->extents, fsw_entry_index(e))->set;
+	for (m = 0; m < set->nr; m++)
+		if (set->members[m].peer == &world.peers[peer].peer) {
+			char *p = (char *)(uintptr_t)fsw_entry_remote(&core->extents, &set->members[m], e);
 
 			p[world_random(fsw_entry_length(e))] ^= 1 << world_random(8);
 			return true;
