@@ -32,6 +32,8 @@
 #ifndef FARSWAP_NL_H
 #define FARSWAP_NL_H
 
+#include <linux/types.h>
+
 #define FARSWAP_NL_FAMILY	"farswap"
 #define FARSWAP_NL_VERSION	1
 #define FARSWAP_NL_GROUP	"events"
