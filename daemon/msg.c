@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 static const struct {
 	const char *name;
 	size_t bytes;
@@ -24,6 +23,14 @@ static const struct {
 	[FARSWAP_MSG_CLOSE]	= { "CLOSE",	sizeof(struct farswap_msg_session) },
 	[FARSWAP_MSG_CLOSED]	= { "CLOSED",	sizeof(struct farswap_msg_session) },
 	[FARSWAP_MSG_REJECT]	= { "REJECT",	sizeof(struct farswap_msg_reject) },
+	[FARSWAP_MSG_REJOIN]	= { "REJOIN",	sizeof(struct farswap_msg_session) },
+	[FARSWAP_MSG_REJOINED]	= { "REJOINED",	sizeof(struct farswap_msg_session) },
+	[FARSWAP_MSG_RELEASE]	= { "RELEASE",	sizeof(struct farswap_msg_slab) },
+	[FARSWAP_MSG_RELEASED]	= { "RELEASED",	sizeof(struct farswap_msg_slab) },
+	[FARSWAP_MSG_PUSH]	= { "PUSH",	sizeof(struct farswap_msg_push) },
+	[FARSWAP_MSG_PUSHED]	= { "PUSHED",	sizeof(struct farswap_msg_push) },
+	[FARSWAP_MSG_CHECK]	= { "CHECK",	sizeof(struct farswap_msg_check) },
+	[FARSWAP_MSG_CHECKED]	= { "CHECKED",	sizeof(struct farswap_msg_checked) },
 };
 
 bool farswap_name_ok(const char *name)
@@ -77,6 +84,33 @@ void farswap_msg_make(union farswap_msg *msg, enum farswap_msg_type type, uint32
 	msg->head.id = htole32(id);
 }
 
+bool farswap_msg_add_sum(union farswap_msg *msg, uint32_t frame, uint16_t offset, uint16_t length, uint32_t sum)
+{
+	uint32_t n = le32toh(msg->check.n);
+
+	if (n == FARSWAP_CHECK_SUMS)
+		return false;
+	msg->check.sums[n] = (struct farswap_msg_sum) {
+		.frame = htole32(frame),
+		.offset = htole16(offset),
+		.length = htole16(length),
+		.sum = htole32(sum),
+	};
+	msg->check.n = htole32(n + 1);
+	msg->head.bytes = htole32(le32toh(msg->head.bytes) + (uint32_t)sizeof(struct farswap_msg_sum));
+	return true;
+}
+
+/* may a frame of this type be that long? */
+static bool length_ok(unsigned int type, size_t bytes)
+{
+	size_t least = types[type].bytes;
+
+	if (type != FARSWAP_MSG_CHECK)
+		return bytes == least;
+	return bytes > least && bytes <= FARSWAP_MSG_BYTES_MAX && (bytes - least) % sizeof(struct farswap_msg_sum) == 0;
+}
+
 enum farswap_msg_verdict farswap_msg_check_head(const void *data, size_t *bytes)
 {
 	struct farswap_msg_head head;
@@ -88,11 +122,11 @@ enum farswap_msg_verdict farswap_msg_check_head(const void *data, size_t *bytes)
 		return FARSWAP_MSG_BAD_MAGIC;
 	if (!type || type >= FARSWAP_MSG_TYPES)
 		return FARSWAP_MSG_BAD_TYPE;
-	if (le32toh(head.bytes) != types[type].bytes)
+	if (!length_ok(type, le32toh(head.bytes)))
 		return FARSWAP_MSG_BAD_LENGTH;
 	if (head.reserved)
 		return FARSWAP_MSG_BAD_RESERVED;
-	*bytes = types[type].bytes;
+	*bytes = le32toh(head.bytes);
 	return FARSWAP_MSG_GOOD;
 }
 
@@ -126,11 +160,13 @@ static enum farswap_msg_verdict check_hello(const struct farswap_msg_hello *msg,
 
 static enum farswap_msg_verdict check_session(const struct farswap_msg_session *msg, unsigned int type)
 {
+	bool tells_port = type == FARSWAP_MSG_OPENED || type == FARSWAP_MSG_REJOINED;
+
 	if (!farswap_all_zero(msg->reserved, sizeof(msg->reserved)))
 		return FARSWAP_MSG_BAD_RESERVED;
-	if (type != FARSWAP_MSG_OPENED && msg->rdma_port)
+	if (!tells_port && msg->rdma_port)
 		return FARSWAP_MSG_BAD_RESERVED;
-	if (type == FARSWAP_MSG_OPENED && !msg->rdma_port)
+	if (tells_port && !msg->rdma_port)
 		return FARSWAP_MSG_BAD_RANGE;
 	if (type != FARSWAP_MSG_OPEN && !msg->session)
 		return FARSWAP_MSG_BAD_RANGE;
@@ -164,13 +200,72 @@ static enum farswap_msg_verdict check_grant(const struct farswap_msg_grant *msg,
 	return FARSWAP_MSG_GOOD;
 }
 
-static enum farswap_msg_verdict check_reject(const struct farswap_msg_reject *msg)
+static enum farswap_msg_verdict check_slab(const struct farswap_msg_slab *msg)
 {
-	unsigned int code = le16toh(msg->code);
+	return msg->session && msg->slab ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE;
+}
+
+static enum farswap_msg_verdict check_push(const struct farswap_msg_push *msg, unsigned int type)
+{
+	uint64_t offset = le64toh(msg->offset), bytes = le64toh(msg->bytes);
 
 	if (msg->reserved)
 		return FARSWAP_MSG_BAD_RESERVED;
-	if (!code || code >= FARSWAP_REJECTS || !msg->type || le16toh(msg->type) >= FARSWAP_MSG_REJECT)
+	if (!msg->session || !msg->slab || !bytes || bytes > FARSWAP_SLAB_BYTES_MAX || offset > FARSWAP_SLAB_BYTES_MAX - bytes)
+		return FARSWAP_MSG_BAD_RANGE;
+	if (type == FARSWAP_MSG_PUSHED) {
+		if (msg->to_session || msg->remote || msg->rkey || msg->to_port ||
+		    !farswap_all_zero(msg->to_address, sizeof(msg->to_address)) ||
+		    !farswap_all_zero(msg->token, sizeof(msg->token)))
+			return FARSWAP_MSG_BAD_RESERVED;
+		return FARSWAP_MSG_GOOD;
+	}
+	if (!msg->to_session || !msg->to_port || !msg->remote || le64toh(msg->remote) > UINT64_MAX - bytes)
+		return FARSWAP_MSG_BAD_RANGE;
+	return FARSWAP_MSG_GOOD;
+}
+
+static enum farswap_msg_verdict check_check(const struct farswap_msg_check *msg)
+{
+	uint32_t i, n = le32toh(msg->n);
+
+	if (le32toh(msg->head.bytes) != sizeof(*msg) + (uint64_t)n * sizeof(msg->sums[0]))
+		return FARSWAP_MSG_BAD_LENGTH;
+	if (msg->reserved)
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (!msg->session || !msg->slab)
+		return FARSWAP_MSG_BAD_RANGE;
+	for (i = 0; i < n; i++) {
+		uint32_t offset = le16toh(msg->sums[i].offset), length = le16toh(msg->sums[i].length);
+
+		if (le32toh(msg->sums[i].frame) >= FARSWAP_SLAB_BYTES_MAX / FARSWAP_FRAME_BYTES || !length ||
+		    offset + length > FARSWAP_FRAME_BYTES)
+			return FARSWAP_MSG_BAD_RANGE;
+	}
+	return FARSWAP_MSG_GOOD;
+}
+
+static enum farswap_msg_verdict check_checked(const struct farswap_msg_checked *msg)
+{
+	uint32_t i, n = le32toh(msg->n);
+
+	if (!msg->session || !msg->slab || !n || n > FARSWAP_CHECK_SUMS)
+		return FARSWAP_MSG_BAD_RANGE;
+	if (msg->reserved)
+		return FARSWAP_MSG_BAD_RESERVED;
+	for (i = n; i < FARSWAP_CHECK_SUMS; i++)
+		if (msg->differ[i / 8] & 1u << i % 8)
+			return FARSWAP_MSG_BAD_RESERVED;
+	return FARSWAP_MSG_GOOD;
+}
+
+static enum farswap_msg_verdict check_reject(const struct farswap_msg_reject *msg)
+{
+	unsigned int code = le16toh(msg->code), type = le16toh(msg->type);
+
+	if (msg->reserved)
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (!code || code >= FARSWAP_REJECTS || !type || type >= FARSWAP_MSG_TYPES || type == FARSWAP_MSG_REJECT)
 		return FARSWAP_MSG_BAD_RANGE;
 	return FARSWAP_MSG_GOOD;
 }
@@ -199,6 +294,8 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 	case FARSWAP_MSG_OPENED:
 	case FARSWAP_MSG_CLOSE:
 	case FARSWAP_MSG_CLOSED:
+	case FARSWAP_MSG_REJOIN:
+	case FARSWAP_MSG_REJOINED:
 		return check_session(&msg.session, type);
 	case FARSWAP_MSG_TOKEN:
 	case FARSWAP_MSG_TOKEN_OK:
@@ -210,6 +307,16 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 		return msg.ping.room || msg.ping.lent ? FARSWAP_MSG_BAD_RESERVED : FARSWAP_MSG_GOOD;
 	case FARSWAP_MSG_PONG:
 		return FARSWAP_MSG_GOOD;
+	case FARSWAP_MSG_RELEASE:
+	case FARSWAP_MSG_RELEASED:
+		return check_slab(&msg.slab);
+	case FARSWAP_MSG_PUSH:
+	case FARSWAP_MSG_PUSHED:
+		return check_push(&msg.push, type);
+	case FARSWAP_MSG_CHECK:
+		return check_check(&msg.check);
+	case FARSWAP_MSG_CHECKED:
+		return check_checked(&msg.checked);
 	default:
 		return check_reject(&msg.reject);
 	}
@@ -260,6 +367,12 @@ const char *farswap_reject_text(unsigned int code)
 		[FARSWAP_REJECT_STATE]		= "got a message out of order",
 		[FARSWAP_REJECT_BORROWER]	= "swaps out itself and does not lend",
 		[FARSWAP_REJECT_RDMA]		= "has no usable RDMA device",
+		[FARSWAP_REJECT_NO_SLAB]	= "does not have the slab (any more)",
+		[FARSWAP_REJECT_RANGE]		= "was asked for what is not inside of the slab",
+		[FARSWAP_REJECT_BUSY]		= "is still pushing",
+		[FARSWAP_REJECT_NO_QUEUE]	= "has no queue pair to the other donor (any more)",
+		[FARSWAP_REJECT_CONNECT]	= "cannot connect a queue pair to the other donor",
+		[FARSWAP_REJECT_WRITE]		= "cannot write to the other donor",
 	};
 
 	return code && code < FARSWAP_REJECTS ? texts[code] : "refused for an unknown reason";
@@ -275,6 +388,7 @@ const char *farswap_reject_say(unsigned int code, uint64_t number, char *buf, si
 		snprintf(buf, size, "speaks protocol version %llu, this node %u", n, FARSWAP_WIRE_VERSION);
 		break;
 	case FARSWAP_REJECT_GEOMETRY:
+	case FARSWAP_REJECT_RANGE:
 		snprintf(buf, size, "%s (%llu bytes)", text, n);
 		break;
 	case FARSWAP_REJECT_NO_ROOM:
@@ -285,6 +399,15 @@ const char *farswap_reject_say(unsigned int code, uint64_t number, char *buf, si
 		break;
 	case FARSWAP_REJECT_RDMA:
 		snprintf(buf, size, "%s (%s)", text, n && n < 4096 ? strerror((int)n) : "none for its address");
+		break;
+	case FARSWAP_REJECT_NO_SLAB:
+		snprintf(buf, size, "%s (%#llx)", text, n);
+		break;
+	case FARSWAP_REJECT_CONNECT:
+		snprintf(buf, size, "%s (%s)", text, n && n < 4096 ? strerror((int)n) : "it refuses");
+		break;
+	case FARSWAP_REJECT_WRITE:
+		snprintf(buf, size, n ? "%s (completion status %llu)" : "%s (not done in time)", text, n);
 		break;
 	default:
 		snprintf(buf, size, "%s", text);

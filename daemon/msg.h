@@ -17,6 +17,11 @@ union farswap_msg {
 	struct farswap_msg_grant grant;
 	struct farswap_msg_ping ping;
 	struct farswap_msg_reject reject;
+	struct farswap_msg_slab slab;
+	struct farswap_msg_push push;
+	struct farswap_msg_check check;
+	struct farswap_msg_checked checked;
+	uint8_t whole[FARSWAP_MSG_BYTES_MAX];
 };
 
 enum farswap_msg_verdict {
@@ -51,7 +56,10 @@ const char *farswap_reject_say(unsigned int code, uint64_t number, char *buf, si
 void farswap_msg_make(union farswap_msg *msg, enum farswap_msg_type type, uint32_t id);
 /* is a the answer's type that a request of type r asks for? (REJECT answers all) */
 int farswap_msg_answers(unsigned int request, unsigned int answer);
+/* of a message of this type; of a CHECK without sums */
 size_t farswap_msg_bytes(unsigned int type);
+/* one more sum for a CHECK; false when it is full */
+bool farswap_msg_add_sum(union farswap_msg *msg, uint32_t frame, uint16_t offset, uint16_t length, uint32_t sum);
 
 /* node names: letters, digits, '.', '-', '_'; 1 to 31 of them */
 bool farswap_name_ok(const char *name);

@@ -2,8 +2,8 @@
 /*
  * What farswap nodes say to each other. Two channels:
  *
- * control channel: TLS 1.3 with a pre-shared key over TCP, farswapd to farswapd. Frames of one fixed-size
- * message each, all numbers little-endian:
+ * control channel: TLS 1.3 with a pre-shared key over TCP, farswapd to farswapd. Frames of one message each, of a fixed
+ * size but for CHECK, all numbers little-endian:
  *
  *   client's farswapd                                   donor's farswapd
  *     HELLO    version, geometry, name, boot id   ->
@@ -20,6 +20,22 @@
  *                                                 <-      CLOSED   queue pairs destroyed, regions gone, zeroed
  *     any of them                                 ->
  *                                                 <-      REJECT   which, code (texts below), number
+ *
+ *   a client whose queue pairs broke comes back to its session and slabs:
+ *     REJOIN   session                            ->
+ *                                                 <-      REJOINED all queue pairs destroyed, tokens void; RDMA port
+ *     TOKEN ...
+ *
+ *   a slab's copy is made at another donor (its session there, its token) and checked where it lies:
+ *     PUSH     slab, range, where to              ->      connects to the other donor's RDMA port, WRITEs
+ *                                                 <-      PUSHED   every WRITE completed
+ *     CHECK    slab, sums                         ->
+ *                                                 <-      CHECKED  which differ
+ *     RELEASE  slab                               ->
+ *                                                 <-      RELEASED region gone, zeroed, given back
+ *
+ * GRANT of an extent and generation that the session has a slab for is answered with that slab. HELLO, WELCOME and REJECT
+ * have the same numbers and shape in every version, so that a version can be refused in words.
  *
  * data channel: RDMA, the client's kernel to the donor's memory. Each queue pair is asked for by rdma_cm with
  * struct farswap_connect as private data, and accepted with struct farswap_accept.
@@ -39,7 +55,7 @@
 #endif
 
 #define FARSWAP_WIRE_MAGIC	0x50575346u	/* "FSWP" read as a little-endian word */
-#define FARSWAP_WIRE_VERSION	1
+#define FARSWAP_WIRE_VERSION	2
 #define FARSWAP_PORT		7474		/* default, TCP for control and the RDMA CM port alike */
 #define FARSWAP_NAME_BYTES	32		/* node names, zero-padded, at most 31 characters */
 #define FARSWAP_TOKEN_BYTES	16
@@ -47,6 +63,7 @@
 #define FARSWAP_COPIES_MAX	4
 #define FARSWAP_SLAB_BYTES_MIN	(2u << 20)	/* one home run of 512 frames */
 #define FARSWAP_SLAB_BYTES_MAX	(1u << 30)
+#define FARSWAP_CHECK_SUMS	256		/* in one CHECK at most */
 
 enum farswap_msg_type {
 	FARSWAP_MSG_HELLO = 1,
@@ -62,6 +79,14 @@ enum farswap_msg_type {
 	FARSWAP_MSG_CLOSE,
 	FARSWAP_MSG_CLOSED,
 	FARSWAP_MSG_REJECT,
+	FARSWAP_MSG_REJOIN,
+	FARSWAP_MSG_REJOINED,
+	FARSWAP_MSG_RELEASE,
+	FARSWAP_MSG_RELEASED,
+	FARSWAP_MSG_PUSH,
+	FARSWAP_MSG_PUSHED,
+	FARSWAP_MSG_CHECK,
+	FARSWAP_MSG_CHECKED,
 	FARSWAP_MSG_TYPES
 };
 
@@ -76,6 +101,12 @@ enum farswap_reject {
 	FARSWAP_REJECT_STATE,		/* message out of order */
 	FARSWAP_REJECT_BORROWER,	/* this node swaps out itself, it does not lend */
 	FARSWAP_REJECT_RDMA,		/* no usable RDMA device; number: errno */
+	FARSWAP_REJECT_NO_SLAB,		/* the session has no such slab; number: the one asked for */
+	FARSWAP_REJECT_RANGE,		/* not inside of the slab; number: its bytes */
+	FARSWAP_REJECT_BUSY,		/* a push of the slab, or one over the same queue pair, is not over */
+	FARSWAP_REJECT_NO_QUEUE,	/* PUSH without a token, and no queue pair to that session (any more) */
+	FARSWAP_REJECT_CONNECT,		/* no queue pair to the other donor; number: errno */
+	FARSWAP_REJECT_WRITE,		/* a WRITE to the other donor failed; number: its completion's status, 0: not done in time */
 	FARSWAP_REJECTS
 };
 
@@ -100,7 +131,7 @@ struct farswap_msg_hello {		/* HELLO and WELCOME */
 	char name[FARSWAP_NAME_BYTES];
 };
 
-struct farswap_msg_session {		/* OPEN, CLOSE, CLOSED: only session; OPENED: all */
+struct farswap_msg_session {		/* OPEN, CLOSE, CLOSED, REJOIN: only session; OPENED, REJOINED: all */
 	struct farswap_msg_head head;
 	__le64 session;
 	__le16 rdma_port;
@@ -139,6 +170,53 @@ struct farswap_msg_reject {
 	__le64 number;			/* as the code says */
 };
 
+struct farswap_msg_slab {		/* RELEASE and RELEASED */
+	struct farswap_msg_head head;
+	__le64 session;
+	__le64 slab;
+};
+
+struct farswap_msg_push {		/* PUSH: all; PUSHED: session, slab, offset, bytes */
+	struct farswap_msg_head head;
+	__le64 session;
+	__le64 slab;
+	__le64 offset;			/* in the slab */
+	__le64 bytes;
+	__le64 to_session;		/* the client's, at the other donor */
+	__le64 remote;			/* where the first byte goes there */
+	__le32 rkey;
+	__le16 to_port;
+	__le16 reserved;
+	__u8 to_address[16];		/* IPv6, or IPv4 mapped into it; of a node of cluster.conf */
+	__u8 token[FARSWAP_TOKEN_BYTES];	/* opens a queue pair; all zero: the one of the last PUSH to to_session */
+};
+
+/* a part of a slab that does not cross a frame, and the CRC-32C that its bytes should have */
+struct farswap_msg_sum {
+	__le32 frame;
+	__le16 offset;			/* in the frame */
+	__le16 length;			/* 1 to 4096 */
+	__le32 sum;
+};
+
+struct farswap_msg_check {		/* CHECK: n sums follow */
+	struct farswap_msg_head head;
+	__le64 session;
+	__le64 slab;
+	__le32 n;			/* 1 to FARSWAP_CHECK_SUMS */
+	__le32 reserved;
+	struct farswap_msg_sum sums[];
+};
+
+struct farswap_msg_checked {
+	struct farswap_msg_head head;
+	__le64 session;
+	__le64 slab;
+	__le32 n;
+	__le32 reserved;
+	__u8 differ[FARSWAP_CHECK_SUMS / 8];	/* bit i % 8 of byte i / 8: sum i */
+};
+
 /* rdma_cm private data of a connect request; 56 bytes is the most that can be carried */
 struct farswap_connect {
 	__le32 magic;
@@ -156,7 +234,7 @@ struct farswap_accept {
 	__le64 incarnation;		/* the daemon's, as in WELCOME */
 };
 
-#define FARSWAP_MSG_BYTES_MAX	sizeof(struct farswap_msg_hello)
+#define FARSWAP_MSG_BYTES_MAX	(sizeof(struct farswap_msg_check) + FARSWAP_CHECK_SUMS * sizeof(struct farswap_msg_sum))
 
 static_assert(sizeof(struct farswap_msg_head) == 16, "wire");
 static_assert(sizeof(struct farswap_msg_hello) == 96, "wire");
@@ -165,6 +243,11 @@ static_assert(sizeof(struct farswap_msg_token) == 40, "wire");
 static_assert(sizeof(struct farswap_msg_grant) == 72, "wire");
 static_assert(sizeof(struct farswap_msg_ping) == 24, "wire");
 static_assert(sizeof(struct farswap_msg_reject) == 32, "wire");
+static_assert(sizeof(struct farswap_msg_slab) == 32, "wire");
+static_assert(sizeof(struct farswap_msg_push) == 104, "wire");
+static_assert(sizeof(struct farswap_msg_sum) == 12, "wire");
+static_assert(sizeof(struct farswap_msg_check) == 40, "wire");
+static_assert(sizeof(struct farswap_msg_checked) == 72, "wire");
 static_assert(sizeof(struct farswap_connect) == 32, "wire");
 static_assert(sizeof(struct farswap_accept) == 16, "wire");
 

@@ -26,11 +26,13 @@ static void make_right(union farswap_msg *m, unsigned int type)
 		farswap_name_copy(m->hello.name, "node-1.example_a");
 		break;
 	case FARSWAP_MSG_OPENED:
+	case FARSWAP_MSG_REJOINED:
 		m->session.rdma_port = htole16(7474);
 		m->session.session = htole64(5);
 		break;
 	case FARSWAP_MSG_CLOSE:
 	case FARSWAP_MSG_CLOSED:
+	case FARSWAP_MSG_REJOIN:
 		m->session.session = htole64(5);
 		break;
 	case FARSWAP_MSG_TOKEN:
@@ -49,6 +51,34 @@ static void make_right(union farswap_msg *m, unsigned int type)
 	case FARSWAP_MSG_REJECT:
 		m->reject.type = htole16(FARSWAP_MSG_GRANT);
 		m->reject.code = htole16(FARSWAP_REJECT_NO_ROOM);
+		break;
+	case FARSWAP_MSG_RELEASE:
+	case FARSWAP_MSG_RELEASED:
+		m->slab.session = htole64(5);
+		m->slab.slab = htole64(9);
+		break;
+	case FARSWAP_MSG_PUSH:
+		m->push.to_session = htole64(6);
+		m->push.remote = htole64(0x7f0000000000);
+		m->push.to_port = htole16(7474);
+		/* fall through */
+	case FARSWAP_MSG_PUSHED:
+		m->push.session = htole64(5);
+		m->push.slab = htole64(9);
+		m->push.offset = htole64(4096);
+		m->push.bytes = htole64(4 << 20);
+		break;
+	case FARSWAP_MSG_CHECK:
+		m->check.session = htole64(5);
+		m->check.slab = htole64(9);
+		assert_true(farswap_msg_add_sum(m, 0, 0, 4096, 0x1234));
+		assert_true(farswap_msg_add_sum(m, 511, 3584, 512, 0x5678));
+		break;
+	case FARSWAP_MSG_CHECKED:
+		m->checked.session = htole64(5);
+		m->checked.slab = htole64(9);
+		m->checked.n = htole32(12);
+		m->checked.differ[1] = 0x0f;
 		break;
 	default:
 		break;
@@ -71,8 +101,66 @@ static void right_ones_pass(void **state)
 		make_right(&m, type);
 		assert_int_equal(check(&m), FARSWAP_MSG_GOOD);
 		assert_int_equal(farswap_msg_check_head(&m, &bytes), FARSWAP_MSG_GOOD);
-		assert_int_equal(bytes, farswap_msg_bytes(type));
+		if (type != FARSWAP_MSG_CHECK)
+			assert_int_equal(bytes, farswap_msg_bytes(type));
+		assert_int_equal(bytes, le32toh(m.head.bytes));
 		assert_true(bytes <= FARSWAP_MSG_BYTES_MAX);
+	}
+}
+
+/* a CHECK is exactly as long as its count says, and has 1 to 256 sums */
+static void check_is_as_long_as_it_says(void **state)
+{
+	union farswap_msg m;
+	uint32_t n, said, extra;
+	size_t bytes;
+
+	(void)state;
+	farswap_msg_make(&m, FARSWAP_MSG_CHECK, 7);
+	m.check.session = htole64(5);
+	m.check.slab = htole64(9);
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_LENGTH);	/* none */
+	for (n = 1; n <= FARSWAP_CHECK_SUMS; n++) {
+		assert_true(farswap_msg_add_sum(&m, n, 0, 4096, n));
+		assert_int_equal(check(&m), FARSWAP_MSG_GOOD);
+		assert_int_equal(farswap_msg_check_head(&m, &bytes), FARSWAP_MSG_GOOD);
+		assert_int_equal(bytes, 40 + 12 * n);
+		for (said = 0; said <= FARSWAP_CHECK_SUMS + 1; said++) {
+			m.check.n = htole32(said);
+			assert_int_equal(check(&m), said == n ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_LENGTH);
+		}
+		for (extra = 1; extra < 12; extra++) {
+			m.check.n = htole32(n);
+			m.head.bytes = htole32(40 + 12 * n - extra);
+			assert_int_equal(check(&m), FARSWAP_MSG_BAD_LENGTH);
+		}
+		/* counts that multiply to the same length in 32 bits */
+		m.head.bytes = htole32(40 + 12 * n);
+		m.check.n = htole32(n + 0x40000000);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_LENGTH);
+		m.check.n = htole32(n);
+	}
+	assert_false(farswap_msg_add_sum(&m, 1, 0, 4096, 1));
+	assert_int_equal(check(&m), FARSWAP_MSG_GOOD);
+	m.head.bytes = htole32(40 + 12 * (FARSWAP_CHECK_SUMS + 1));
+	assert_int_equal(farswap_msg_check_head(&m, &bytes), FARSWAP_MSG_BAD_LENGTH);
+}
+
+static void sums_stay_in_their_frames(void **state)
+{
+	static const struct { uint32_t frame; uint16_t offset, length; int good; } sums[] = {
+		{ 0, 0, 4096, 1 }, { 0, 0, 1, 1 }, { 0, 4095, 1, 1 }, { 262143, 0, 4096, 1 },
+		{ 0, 0, 0, 0 }, { 0, 1, 4096, 0 }, { 0, 0, 4097, 0 }, { 0, 4096, 1, 0 }, { 0, 65535, 65535, 0 },
+		{ 262144, 0, 4096, 0 }, { UINT32_MAX, 0, 4096, 0 },
+	};
+	union farswap_msg m;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+		make_right(&m, FARSWAP_MSG_CHECK);
+		assert_true(farswap_msg_add_sum(&m, sums[i].frame, sums[i].offset, sums[i].length, 1));
+		assert_int_equal(check(&m), sums[i].good ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE);
 	}
 }
 
@@ -85,17 +173,19 @@ static void every_other_length_fails(void **state)
 
 	(void)state;
 	for (type = 1; type < FARSWAP_MSG_TYPES; type++) {
-		for (n = 0; n < 300; n++) {
+		for (n = 0; n < sizeof(m) + 100; n++) {
 			char *exact = calloc(1, n ? n : 1);
+			size_t right;
 
 			make_right(&m, type);
+			right = le32toh(m.head.bytes);
 			memcpy(exact, &m, n < sizeof(m) ? n : sizeof(m));
-			if (n != farswap_msg_bytes(type))
+			if (n != right)
 				assert_int_not_equal(farswap_msg_check(exact, n), FARSWAP_MSG_GOOD);
 			free(exact);
 			m.head.bytes = htole32((uint32_t)n);
-			if (n != farswap_msg_bytes(type))
-				assert_int_equal(farswap_msg_check(&m, farswap_msg_bytes(type)), FARSWAP_MSG_BAD_LENGTH);
+			if (n != right)
+				assert_int_equal(farswap_msg_check(&m, right), FARSWAP_MSG_BAD_LENGTH);
 		}
 	}
 }
@@ -141,6 +231,13 @@ static void unused_fields_are_zero(void **state)
 		{ FARSWAP_MSG_GRANT, offsetof(struct farswap_msg_grant, rkey), 72 },
 		{ FARSWAP_MSG_PING, offsetof(struct farswap_msg_ping, room), 24 },
 		{ FARSWAP_MSG_REJECT, offsetof(struct farswap_msg_reject, reserved), 24 },
+		{ FARSWAP_MSG_REJOIN, offsetof(struct farswap_msg_session, rdma_port), 32 },
+		{ FARSWAP_MSG_REJOINED, offsetof(struct farswap_msg_session, reserved), 32 },
+		{ FARSWAP_MSG_PUSH, offsetof(struct farswap_msg_push, reserved), 72 },
+		{ FARSWAP_MSG_PUSHED, offsetof(struct farswap_msg_push, to_session), 104 },
+		{ FARSWAP_MSG_CHECK, offsetof(struct farswap_msg_check, reserved), 40 },
+		{ FARSWAP_MSG_CHECKED, offsetof(struct farswap_msg_checked, reserved), 40 },
+		{ FARSWAP_MSG_CHECKED, offsetof(struct farswap_msg_checked, differ) + 1, 72 },
 	};
 	union farswap_msg m;
 	size_t i, at;
@@ -216,16 +313,54 @@ static void ranges(void **state)
 	make_right(&m, FARSWAP_MSG_GRANTED);
 	m.grant.address = htole64(UINT64_MAX - 4096);	/* would wrap around */
 	assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
-	for (i = 0; i < 6; i++) {
-		make_right(&m, i < 2 ? FARSWAP_MSG_CLOSE : i < 4 ? FARSWAP_MSG_GRANT : FARSWAP_MSG_TOKEN);
-		m.session.session = 0;
+	for (i = FARSWAP_MSG_OPENED; i < FARSWAP_MSG_TYPES; i++) {
+		if (i == FARSWAP_MSG_PING || i == FARSWAP_MSG_PONG || i == FARSWAP_MSG_REJECT)
+			continue;
+		make_right(&m, i);
+		m.session.session = 0;	/* the first field of all of these */
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+		if (i < FARSWAP_MSG_RELEASE)
+			continue;
+		make_right(&m, i);
+		m.slab.slab = 0;	/* and the second */
 		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
 	}
 	for (i = 0; i <= 0xffff; i++) {
 		make_right(&m, FARSWAP_MSG_REJECT);
 		m.reject.code = htole16(i);
 		assert_int_equal(check(&m), i && i < FARSWAP_REJECTS ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE);
+		make_right(&m, FARSWAP_MSG_REJECT);
+		m.reject.type = htole16(i);
+		assert_int_equal(check(&m), i && i < FARSWAP_MSG_TYPES && i != FARSWAP_MSG_REJECT ? FARSWAP_MSG_GOOD :
+				 FARSWAP_MSG_BAD_RANGE);
 	}
+}
+
+static void push_stays_in_range(void **state)
+{
+	static const struct { uint64_t offset, bytes, remote; int good; } cases[] = {
+		{ 0, 1, 1, 1 }, { 0, FARSWAP_SLAB_BYTES_MAX, 4096, 1 }, { FARSWAP_SLAB_BYTES_MAX - 4096, 4096, 4096, 1 },
+		{ 0, 0, 4096, 0 }, { 0, FARSWAP_SLAB_BYTES_MAX + 1ull, 4096, 0 }, { FARSWAP_SLAB_BYTES_MAX, 1, 4096, 0 },
+		{ 1, FARSWAP_SLAB_BYTES_MAX, 4096, 0 }, { UINT64_MAX, 4096, 4096, 0 }, { 0, UINT64_MAX, 4096, 0 },
+		{ 0, 4096, 0, 0 }, { 0, 4096, UINT64_MAX - 4095, 0 }, { 0, 4096, UINT64_MAX - 4096, 1 },
+	};
+	union farswap_msg m;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		make_right(&m, FARSWAP_MSG_PUSH);
+		m.push.offset = htole64(cases[i].offset);
+		m.push.bytes = htole64(cases[i].bytes);
+		m.push.remote = htole64(cases[i].remote);
+		assert_int_equal(check(&m), cases[i].good ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE);
+	}
+	make_right(&m, FARSWAP_MSG_PUSH);
+	m.push.to_session = 0;
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+	make_right(&m, FARSWAP_MSG_PUSH);
+	m.push.to_port = 0;
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
 }
 
 /* all bytes at random, then a right head before them: never a crash, and nothing odd is called good */
@@ -237,7 +372,7 @@ static void random_bytes(void **state)
 	size_t i;
 
 	(void)state;
-	for (n = 0; n < 200000; n++) {
+	for (n = 0; n < 100000; n++) {
 		unsigned int type = 1 + n % (FARSWAP_MSG_TYPES - 1);
 
 		for (i = 0; i < sizeof(m); i++) {
@@ -250,6 +385,12 @@ static void random_bytes(void **state)
 			farswap_msg_make(&right, type, n);
 			m.head = right.head;
 			i = farswap_msg_bytes(type);
+			if (type == FARSWAP_MSG_CHECK) {	/* of a right length, so that the count is looked at */
+				i += (1 + n / 2 % FARSWAP_CHECK_SUMS) * sizeof(struct farswap_msg_sum);
+				m.head.bytes = htole32((uint32_t)i);
+				if (n & 2)
+					m.check.n = htole32((uint32_t)(1 + n / 2 % FARSWAP_CHECK_SUMS));
+			}
 		} else {
 			i = n / 2 % (sizeof(m) + 8);
 			if (i > sizeof(m))
@@ -257,7 +398,8 @@ static void random_bytes(void **state)
 		}
 		if (farswap_msg_check(&m, i) == FARSWAP_MSG_GOOD) {
 			/* these have no field that random bytes could break but session and padding */
-			assert_true(type == FARSWAP_MSG_TOKEN_OK || type == FARSWAP_MSG_PONG);
+			assert_true(type == FARSWAP_MSG_TOKEN_OK || type == FARSWAP_MSG_PONG || type == FARSWAP_MSG_RELEASE ||
+				    type == FARSWAP_MSG_RELEASED);
 			good++;
 		}
 	}
@@ -310,7 +452,8 @@ static void answers(void **state)
 	unsigned int request, answer;
 
 	(void)state;
-	for (request = 1; request < FARSWAP_MSG_REJECT; request += 2)
+	/* requests are odd up to REJECT, even after it */
+	for (request = 1; request < FARSWAP_MSG_TYPES; request += request == FARSWAP_MSG_CLOSE ? 3 : 2)
 		for (answer = 1; answer < FARSWAP_MSG_TYPES; answer++)
 			assert_int_equal(!!farswap_msg_answers(request, answer),
 					 answer == request + 1 || answer == FARSWAP_MSG_REJECT);
@@ -324,7 +467,8 @@ int main(void)
 		cmocka_unit_test(features_and_versions), cmocka_unit_test(names),
 		cmocka_unit_test(ranges),		cmocka_unit_test(random_bytes),
 		cmocka_unit_test(connect_data),		cmocka_unit_test(every_reject_has_words),
-		cmocka_unit_test(answers),
+		cmocka_unit_test(answers),		cmocka_unit_test(check_is_as_long_as_it_says),
+		cmocka_unit_test(sums_stay_in_their_frames), cmocka_unit_test(push_stays_in_range),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,13 +231,14 @@ static int cmd_crowd(char **argv)
 {
 	unsigned int i, n = (unsigned int)atoi(argv[0]);
 	struct client *clients = calloc(n, sizeof(*clients));
-	char *one[] = { "1" };
+	char version[8], *args[] = { version };
 
 	for (i = 0; clients && i < n; i++)
 		if (client_connect(&clients[i], &peer->addr, &self->addr, WAIT_MS))
 			return fail("connect", clients[i].why);
 	free(clients);	/* the sockets stay open until the end */
-	return cmd_hello(one);
+	snprintf(version, sizeof(version), "%u", FARSWAP_WIRE_VERSION);
+	return cmd_hello(args);
 }
 
 static void serve_one(int fd, unsigned int version)
