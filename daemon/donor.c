@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "chan.h"
+#include "crc32c.h"
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
@@ -106,11 +107,22 @@ static struct session *find_session(struct donor_conn *conn, const union farswap
 	return session;
 }
 
+/* OPENED or REJOINED */
+static void answer_session(struct donor_conn *conn, const union farswap_msg *msg, enum farswap_msg_type type,
+			   const struct session *session)
+{
+	union farswap_msg answer;
+
+	farswap_msg_make(&answer, type, le32toh(msg->head.id));
+	answer.session.session = htole64(session->number);
+	answer.session.rdma_port = htole16(farswapd.conf.port);
+	chan_send(conn->chan, &answer);
+}
+
 static void on_open(struct donor_conn *conn, const union farswap_msg *msg)
 {
 	uint64_t number = le64toh(msg->session.session);
 	struct session *session;
-	union farswap_msg answer;
 	int error = rdma_ready();
 
 	if (error) {
@@ -130,10 +142,20 @@ static void on_open(struct donor_conn *conn, const union farswap_msg *msg)
 		}
 	}
 	farswap_log("session of %s: %s", conn->client, number ? "taken up again" : "opened");
-	farswap_msg_make(&answer, FARSWAP_MSG_OPENED, le32toh(msg->head.id));
-	answer.session.session = htole64(session->number);
-	answer.session.rdma_port = htole16(farswapd.conf.port);
-	chan_send(conn->chan, &answer);
+	answer_session(conn, msg, FARSWAP_MSG_OPENED, session);
+}
+
+static void on_rejoin(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->session.session));
+
+	if (!session)
+		return;
+	session->conn = conn;	/* or it would end with its last queue pair */
+	farswap_log("session of %s: rejoins with %u slabs, %u old queue pairs destroyed", session->client, session->n_slabs,
+		    session->n_queues);
+	session_rejoin(session);
+	answer_session(conn, msg, FARSWAP_MSG_REJOINED, session);
 }
 
 static void on_token(struct donor_conn *conn, const union farswap_msg *msg)
@@ -180,10 +202,16 @@ static void on_grant(struct donor_conn *conn, const union farswap_msg *msg)
 	struct slab *slab;
 	uint64_t free_mib;
 
-	if (!session || !have_room(conn, msg))
+	if (!session)
 		return;
-	slab = session_grant(session, le64toh(msg->grant.extent), le32toh(msg->grant.generation),
-			     farswapd.conf.slab_bytes);
+	/* the answer to the same question may have been lost */
+	slab = session_granted(session, le64toh(msg->grant.extent), le32toh(msg->grant.generation));
+	if (!slab) {
+		if (!have_room(conn, msg))
+			return;
+		slab = session_grant(session, le64toh(msg->grant.extent), le32toh(msg->grant.generation),
+				     farswapd.conf.slab_bytes);
+	}
 	if (!slab) {
 		farswap_log("session of %s: no slab: %m", session->client);
 		slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, &free_mib);
@@ -199,6 +227,68 @@ static void on_grant(struct donor_conn *conn, const union farswap_msg *msg)
 	answer.grant.incarnation = htole64(slab->incarnation);
 	answer.grant.address = htole64((uintptr_t)slab->data);
 	answer.grant.bytes = htole64(slab->bytes);
+	chan_send(conn->chan, &answer);
+}
+
+static struct slab *find_slab(struct donor_conn *conn, const union farswap_msg *msg, struct session *session, uint64_t number)
+{
+	struct slab *slab = session_slab(session, number);
+
+	if (!slab)
+		reject(conn, msg, FARSWAP_REJECT_NO_SLAB, number);
+	return slab;
+}
+
+static void on_release(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->slab.session));
+	struct slab *slab = session ? find_slab(conn, msg, session, le64toh(msg->slab.slab)) : NULL;
+	union farswap_msg answer;
+	int ret;
+
+	if (!slab)
+		return;
+	ret = session_release(session, slab);
+	if (ret) {
+		farswap_log("session of %s: slab %#llx cannot be revoked yet: %s", session->client,
+			    (unsigned long long)slab->number, strerror(-ret));
+		reject(conn, msg, FARSWAP_REJECT_BUSY, 0);
+		return;
+	}
+	farswap_msg_make(&answer, FARSWAP_MSG_RELEASED, le32toh(msg->head.id));
+	answer.slab.session = msg->slab.session;
+	answer.slab.slab = msg->slab.slab;
+	chan_send(conn->chan, &answer);
+}
+
+static bool differs(const struct slab *slab, const struct farswap_msg_sum *sum)
+{
+	const uint8_t *at = slab->data + (size_t)le32toh(sum->frame) * FARSWAP_FRAME_BYTES + le16toh(sum->offset);
+
+	return fsw_crc32c(~0u, at, le16toh(sum->length)) != le32toh(sum->sum);
+}
+
+static void on_check(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->check.session));
+	struct slab *slab = session ? find_slab(conn, msg, session, le64toh(msg->check.slab)) : NULL;
+	uint32_t i, n = le32toh(msg->check.n);
+	union farswap_msg answer;
+
+	if (!slab)
+		return;
+	farswap_msg_make(&answer, FARSWAP_MSG_CHECKED, le32toh(msg->head.id));
+	answer.checked.session = msg->check.session;
+	answer.checked.slab = msg->check.slab;
+	answer.checked.n = msg->check.n;
+	for (i = 0; i < n; i++) {
+		if (le32toh(msg->check.sums[i].frame) >= slab->bytes / FARSWAP_FRAME_BYTES) {
+			reject(conn, msg, FARSWAP_REJECT_RANGE, slab->bytes);
+			return;
+		}
+		if (differs(slab, &msg->check.sums[i]))
+			answer.checked.differ[i / 8] |= (uint8_t)(1u << i % 8);
+	}
 	chan_send(conn->chan, &answer);
 }
 
@@ -265,6 +355,15 @@ static void conn_message(struct chan *chan, const union farswap_msg *msg, enum f
 		break;
 	case FARSWAP_MSG_CLOSE:
 		on_close(conn, msg);
+		break;
+	case FARSWAP_MSG_REJOIN:
+		on_rejoin(conn, msg);
+		break;
+	case FARSWAP_MSG_RELEASE:
+		on_release(conn, msg);
+		break;
+	case FARSWAP_MSG_CHECK:
+		on_check(conn, msg);
 		break;
 	default:
 		chan_fail(chan, DROPPED_ORDER, false, "sends an answer that nobody asked for");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The donor's side of the control channel: HELLO, OPEN, TOKEN, GRANT, PING, CLOSE of authenticated clients. */
+/* The donor's side of the control channel: the requests of authenticated clients. */
 #ifndef FARSWAP_DONOR_H
 #define FARSWAP_DONOR_H
 

@@ -123,6 +123,53 @@ struct slab *session_grant(struct session *session, uint64_t extent, uint32_t ge
 	return slab;
 }
 
+struct slab *session_slab(struct session *session, uint64_t number)
+{
+	struct slab *slab;
+
+	for (slab = session->slabs; slab; slab = slab->next)
+		if (slab->number == number)
+			return slab;
+	return NULL;
+}
+
+struct slab *session_granted(struct session *session, uint64_t extent, uint32_t generation)
+{
+	struct slab *slab;
+
+	for (slab = session->slabs; slab; slab = slab->next)
+		if (slab->extent == extent && slab->generation == generation)
+			return slab;
+	return NULL;
+}
+
+int session_release(struct session *session, struct slab *slab)
+{
+	struct slab **p = &session->slabs;
+	int ret = slab_revoke(slab);
+
+	if (ret)
+		return ret;
+	while (*p != slab)
+		p = &(*p)->next;
+	*p = slab->next;
+	session->n_slabs--;
+	slab_free(slab);
+	return 0;
+}
+
+static void destroy_queues(struct session *session)
+{
+	while (session->queues)
+		rdma_queue_destroy(session->queues);
+}
+
+void session_rejoin(struct session *session)
+{
+	destroy_queues(session);
+	explicit_bzero(session->tokens, sizeof(session->tokens));
+}
+
 static void unlink_session(struct session *session)
 {
 	struct session **p = &sessions;
@@ -141,6 +188,7 @@ static void session_free(struct session *session)
 	farswap_log("session of %s: released", session->client);
 	if (session->closer)
 		donor_closed(session->closer, session->closer_id, session->number);
+	sd_event_source_disable_unref(session->alone);
 	sd_event_source_disable_unref(session->zeroing);
 	unlink_session(session);
 	explicit_bzero(session->tokens, sizeof(session->tokens));
@@ -200,8 +248,7 @@ void session_close(struct session *session, const char *why)
 		    session->n_queues, why);
 	session->state = SESSION_CLOSING;
 	session->conn = NULL;
-	while (session->queues)
-		rdma_queue_destroy(session->queues);
+	destroy_queues(session);
 	revoke_all(session);
 	if (farswapd_timer(&session->zeroing, 0, zero_next, session) >= 0)
 		return;
@@ -210,9 +257,27 @@ void session_close(struct session *session, const char *why)
 	session_free(session);
 }
 
+static bool is_alone(const struct session *session)
+{
+	return session->state == SESSION_OPEN && !session->conn && !session->n_queues;
+}
+
+static int on_alone(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct session *session = arg;
+
+	(void)source;
+	(void)usec;
+	if (is_alone(session))
+		session_close(session, "its control connection and all its queue pairs are gone");
+	return 0;
+}
+
 void session_check_alive(struct session *session)
 {
-	if (session->state == SESSION_OPEN && !session->conn && !session->n_queues)
+	if (!is_alone(session))
+		return;
+	if (!session->slabs || farswapd_timer(&session->alone, SESSION_ALONE, on_alone, session) < 0)
 		session_close(session, "its control connection and all its queue pairs are gone");
 }
 

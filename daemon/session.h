@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Donor side: what one client device holds here. A session has its own protection domain, its queue pairs, its
- * slabs and its one-time tokens. It is released on CLOSE, when its client rebooted, and when both its control
- * connection and all its queue pairs are gone; with one of the two it stays: data and control liveness are apart.
+ * slabs and its one-time tokens. It is released on CLOSE, when its client rebooted, and when both its control connection
+ * and all its queue pairs have been gone for SESSION_ALONE; with one of the two it stays: data and control liveness are apart.
+ *
+ * A client that comes back to it after its queue pairs broke has all of them destroyed first (rule 5) and brings new ones.
  *
  * Release: queue pairs destroyed -> regions deregistered -> slabs zeroed, one per turn of the loop -> CLOSED.
  */
@@ -18,6 +20,7 @@
 #include "slab.h"
 
 #define SESSION_QUEUES_MAX	64
+#define SESSION_ALONE		SECONDS(60)	/* the client's network may be down, and its daemon too */
 #define SESSIONS_MAX		256
 #define SESSIONS_PER_CLIENT	16
 
@@ -47,6 +50,7 @@ struct session {
 	struct slab *slabs;
 	uint32_t n_slabs;
 	struct session_token tokens[SESSION_QUEUES_MAX];
+	sd_event_source *alone;
 	sd_event_source *zeroing;
 	struct donor_conn *closer;	/* waits for CLOSED */
 	uint32_t closer_id;
@@ -61,10 +65,18 @@ struct session *session_next(struct session *after);
 int session_new_token(struct session *session, uint8_t token[FARSWAP_TOKEN_BYTES]);
 /* the session that the token opens; the token is used up. NULL: none */
 struct session *session_take_token(uint64_t number, const uint8_t token[FARSWAP_TOKEN_BYTES]);
+/* all queue pairs are destroyed and all tokens void; slabs stay */
+void session_rejoin(struct session *session);
+struct slab *session_slab(struct session *session, uint64_t number);
+/* the slab that a GRANT of these made */
+struct slab *session_granted(struct session *session, uint64_t extent, uint32_t generation);
+/* revoke, zero and give back one slab; 0, or -errno: it is still there */
+int session_release(struct session *session, struct slab *slab);
 /* NULL with errno */
 struct slab *session_grant(struct session *session, uint64_t extent, uint32_t generation, uint64_t bytes);
 /* revoke, zero, free; session is gone soon. why goes to the log */
 void session_close(struct session *session, const char *why);
+/* call when a queue pair or the control connection is gone */
 void session_check_alive(struct session *session);
 /* a control connection ended; its sessions go on without, if they have queue pairs */
 void session_conn_gone(struct donor_conn *conn);

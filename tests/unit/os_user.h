@@ -296,7 +296,7 @@ static inline bool os_in_reclaim(void)
 	return world_reclaim;
 }
 
-u32 fsw_crc32c(u32 crc, const void *p, size_t n);	/* crc32c.c */
+u32 fsw_crc32c(u32 crc, const void *p, size_t n);	/* daemon/crc32c.c */
 
 #define trace_farswap_store(...) do { } while (0)
 #define trace_farswap_load(...) do { } while (0)
