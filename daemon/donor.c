@@ -12,6 +12,7 @@
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
+#include "push.h"
 #include "rdma.h"
 #include "session.h"
 #include "slab.h"
@@ -32,15 +33,20 @@ struct donor_conn {
 
 static struct donor_conn *conns;
 
-static void reject(struct donor_conn *conn, const union farswap_msg *request, enum farswap_reject code, uint64_t number)
+static void send_reject(struct donor_conn *conn, enum farswap_msg_type type, uint32_t id, unsigned int code, uint64_t number)
 {
 	union farswap_msg answer;
 
-	farswap_msg_make(&answer, FARSWAP_MSG_REJECT, le32toh(request->head.id));
-	answer.reject.type = request->head.type;
+	farswap_msg_make(&answer, FARSWAP_MSG_REJECT, id);
+	answer.reject.type = htole16(type);
 	answer.reject.code = htole16(code);
 	answer.reject.number = htole64(number);
 	chan_send(conn->chan, &answer);
+}
+
+static void reject(struct donor_conn *conn, const union farswap_msg *request, unsigned int code, uint64_t number)
+{
+	send_reject(conn, le16toh(request->head.type), le32toh(request->head.id), code, number);
 }
 
 static bool may_lend(void)
@@ -248,6 +254,10 @@ static void on_release(struct donor_conn *conn, const union farswap_msg *msg)
 
 	if (!slab)
 		return;
+	if (push_reads(slab)) {
+		reject(conn, msg, FARSWAP_REJECT_BUSY, 0);
+		return;
+	}
 	ret = session_release(session, slab);
 	if (ret) {
 		farswap_log("session of %s: slab %#llx cannot be revoked yet: %s", session->client,
@@ -259,6 +269,74 @@ static void on_release(struct donor_conn *conn, const union farswap_msg *msg)
 	answer.slab.session = msg->slab.session;
 	answer.slab.slab = msg->slab.slab;
 	chan_send(conn->chan, &answer);
+}
+
+/* only nodes of this cluster are connected to */
+static const struct farswap_node *find_node(const uint8_t wire[16])
+{
+	const struct farswap_node *node;
+	uint8_t address[16];
+
+	for (node = farswapd.conf.nodes; node < farswapd.conf.nodes + farswapd.conf.n_nodes; node++) {
+		farswap_addr_wire(&node->addr, address);
+		if (!memcmp(address, wire, sizeof(address)))
+			return node;
+	}
+	return NULL;
+}
+
+static void on_push(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->push.session));
+	struct slab *slab = session ? find_slab(conn, msg, session, le64toh(msg->push.slab)) : NULL;
+	const struct farswap_node *node = find_node(msg->push.to_address);
+	struct push_order order = {
+		.conn = conn,
+		.id = le32toh(msg->head.id),
+		.session = le64toh(msg->push.session),
+		.slab = slab,
+		.offset = le64toh(msg->push.offset),
+		.bytes = le64toh(msg->push.bytes),
+		.to_session = le64toh(msg->push.to_session),
+		.remote = le64toh(msg->push.remote),
+		.rkey = le32toh(msg->push.rkey),
+	};
+	unsigned int code;
+	uint64_t number;
+
+	if (!slab)
+		return;
+	if (!node) {
+		reject(conn, msg, FARSWAP_REJECT_UNKNOWN_NODE, 0);
+		return;
+	}
+	if (order.offset > slab->bytes || order.bytes > slab->bytes - order.offset) {
+		reject(conn, msg, FARSWAP_REJECT_RANGE, slab->bytes);
+		return;
+	}
+	order.to = node->addr;
+	order.to.in.sin_port = htons(le16toh(msg->push.to_port));	/* sin6_port lies at the same place */
+	memcpy(order.token, msg->push.token, sizeof(order.token));
+	code = push_start(session, &order, &number);
+	explicit_bzero(order.token, sizeof(order.token));
+	if (code)
+		reject(conn, msg, code, number);
+}
+
+void donor_pushed(const struct push_order *order, unsigned int code, uint64_t number)
+{
+	union farswap_msg answer;
+
+	if (code) {
+		send_reject(order->conn, FARSWAP_MSG_PUSH, order->id, code, number);
+		return;
+	}
+	farswap_msg_make(&answer, FARSWAP_MSG_PUSHED, order->id);
+	answer.push.session = htole64(order->session);
+	answer.push.slab = htole64(order->slab->number);
+	answer.push.offset = htole64(order->offset);
+	answer.push.bytes = htole64(order->bytes);
+	chan_send(order->conn->chan, &answer);
 }
 
 static bool differs(const struct slab *slab, const struct farswap_msg_sum *sum)
@@ -362,6 +440,9 @@ static void conn_message(struct chan *chan, const union farswap_msg *msg, enum f
 	case FARSWAP_MSG_RELEASE:
 		on_release(conn, msg);
 		break;
+	case FARSWAP_MSG_PUSH:
+		on_push(conn, msg);
+		break;
 	case FARSWAP_MSG_CHECK:
 		on_check(conn, msg);
 		break;
@@ -377,6 +458,7 @@ static void conn_free(struct donor_conn *conn)
 	while (*p != conn)
 		p = &(*p)->next;
 	*p = conn->next;
+	push_conn_gone(conn);
 	session_conn_gone(conn);
 	sd_event_source_disable_unref(conn->silence);
 	free(conn);

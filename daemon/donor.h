@@ -12,6 +12,9 @@ struct donor_conn;
 void donor_welcome(struct chan *chan, const char *name);
 /* tell that the session asked to be closed is gone */
 void donor_closed(struct donor_conn *conn, uint32_t id, uint64_t session);
+/* the answer to a PUSH: code 0, or an enum farswap_reject with its number */
+struct push_order;
+void donor_pushed(const struct push_order *order, unsigned int code, uint64_t number);
 /* slabs that could be granted now */
 uint32_t donor_room(void);
 /* drop all clients' connections; sessions are session_close_all()'s */

@@ -19,6 +19,7 @@
 #include "listen.h"
 #include "local.h"
 #include "log.h"
+#include "push.h"
 #include "rdma.h"
 #include "session.h"
 #include "tls.h"
@@ -208,6 +209,7 @@ static void end(void)
 	link_exit();
 	donor_exit();
 	session_close_all("farswapd ends");
+	push_exit();
 	rdma_exit();
 	kernel_exit();
 	device_exit();

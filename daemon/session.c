@@ -10,6 +10,7 @@
 #include "farswapd.h"
 #include "log.h"
 #include "msg.h"
+#include "push.h"
 #include "rdma.h"
 #include "unique.h"
 #include "util.h"
@@ -158,8 +159,10 @@ int session_release(struct session *session, struct slab *slab)
 	return 0;
 }
 
+/* the client's, those of other donors to it, and its own to other donors */
 static void destroy_queues(struct session *session)
 {
+	push_session_gone(session);
 	while (session->queues)
 		rdma_queue_destroy(session->queues);
 }

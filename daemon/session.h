@@ -19,7 +19,7 @@
 #include "farswap_wire.h"
 #include "slab.h"
 
-#define SESSION_QUEUES_MAX	64
+#define SESSION_QUEUES_MAX	72	/* a client's, and some of donors that push to it */
 #define SESSION_ALONE		SECONDS(60)	/* the client's network may be down, and its daemon too */
 #define SESSIONS_MAX		256
 #define SESSIONS_PER_CLIENT	16

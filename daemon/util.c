@@ -61,6 +61,17 @@ bool farswap_addr_same_host(const union farswap_addr *a, const union farswap_add
 	       a->in6.sin6_scope_id == b->in6.sin6_scope_id;
 }
 
+void farswap_addr_wire(const union farswap_addr *addr, uint8_t out[16])
+{
+	if (addr->sa.sa_family == AF_INET6) {
+		memcpy(out, &addr->in6.sin6_addr, 16);
+		return;
+	}
+	memset(out, 0, 10);
+	memset(out + 10, 0xff, 2);
+	memcpy(out + 12, &addr->in.sin_addr, 4);
+}
+
 bool farswap_addr_is_local(const union farswap_addr *addr)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -25,6 +25,8 @@ int farswap_addr_parse(const char *text, uint16_t port, union farswap_addr *out)
 const char *farswap_addr_text(const union farswap_addr *addr);
 socklen_t farswap_addr_bytes(const union farswap_addr *addr);
 bool farswap_addr_same_host(const union farswap_addr *a, const union farswap_addr *b);
+/* as messages carry it: IPv6, or IPv4 mapped into it; without port and scope */
+void farswap_addr_wire(const union farswap_addr *addr, uint8_t out[16]);
 /* is it the address of a local interface? */
 bool farswap_addr_is_local(const union farswap_addr *addr);
 

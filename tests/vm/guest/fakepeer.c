@@ -16,6 +16,7 @@
 
 #include "client.h"
 #include "conf.h"
+#include "crc32c.h"
 #include "log.h"
 #include "msg.h"
 #include "tls.h"
@@ -355,6 +356,15 @@ static int get_token(struct client *client, uint64_t session, struct farswap_con
 	return 0;
 }
 
+static int connected_lane(struct client *client, uint64_t session, struct lane *lane)
+{
+	struct farswap_connect connect;
+
+	if (get_token(client, session, &connect))
+		return -1;
+	return connect_lane(lane, &connect) ? fail("queue pair", strerror(errno)) : 0;
+}
+
 static enum ibv_wc_status post_and_wait(struct lane *lane, enum ibv_wr_opcode opcode, uint32_t rkey, uint64_t address)
 {
 	struct ibv_sge sge = { (uintptr_t)lane->buf, 64, lane->mr->lkey };
@@ -474,6 +484,234 @@ static int cmd_tokens(char **argv)
 	return 0;
 }
 
+/* the answer's type, or for a REJECT its code + 1000 */
+static unsigned int ask(struct client *client, union farswap_msg *msg, union farswap_msg *answer)
+{
+	static uint32_t id = 100;
+
+	msg->head.id = htole32(id++);
+	if (client_ask(client, msg, answer)) {
+		printf("%s: %s\n", farswap_msg_type_text(le16toh(msg->head.type)), client->why);
+		return 0;
+	}
+	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT)
+		return 1000u + le16toh(answer->reject.code);
+	return le16toh(answer->head.type);
+}
+
+static int expect(const char *what, unsigned int got, unsigned int wanted)
+{
+	static const char * const kinds[] = { "", "refusal: " };
+
+	if (got == wanted) {
+		printf("%s: %s%s\n", what, kinds[got > 1000],
+		       got > 1000 ? farswap_reject_text(got - 1000) : farswap_msg_type_text(got));
+		return 0;
+	}
+	printf("%s: answered %u instead of %u\n", what, got, wanted);
+	return 1;
+}
+
+/* unknown: what names a session that is not there is refused with those words, each kind of request */
+static int cmd_unknown(char **argv)
+{
+	static const unsigned int types[] = {
+		FARSWAP_MSG_TOKEN, FARSWAP_MSG_GRANT, FARSWAP_MSG_CLOSE, FARSWAP_MSG_REJOIN, FARSWAP_MSG_RELEASE,
+		FARSWAP_MSG_PUSH, FARSWAP_MSG_CHECK,
+	};
+	union farswap_msg msg, answer;
+	struct client client;
+	size_t i;
+
+	(void)argv;
+	if (open_tls(&client) || client_hello(&client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer))
+		return fail("hello", client.why);
+	for (i = 0; i < ARRAY_SIZE(types); i++) {
+		farswap_msg_make(&msg, types[i], 0);
+		msg.slab.session = htole64(4711);	/* the first field of all of these */
+		if (types[i] >= FARSWAP_MSG_RELEASE)
+			msg.slab.slab = htole64(1);
+		if (types[i] == FARSWAP_MSG_PUSH) {
+			msg.push.bytes = htole64(4096);
+			msg.push.to_session = htole64(1);
+			msg.push.remote = htole64(4096);
+			msg.push.to_port = htole16(1);
+		} else if (types[i] == FARSWAP_MSG_CHECK) {
+			farswap_msg_add_sum(&msg, 0, 0, 4096, 0);
+		}
+		if (expect(farswap_msg_type_text(types[i]), ask(&client, &msg, &answer), 1000 + FARSWAP_REJECT_NO_SESSION))
+			return 1;
+	}
+	client_close(&client);
+	return 0;
+}
+
+static unsigned int ask_grant(struct client *client, uint64_t session, uint64_t extent, uint32_t generation,
+			      union farswap_msg *granted)
+{
+	union farswap_msg msg;
+
+	farswap_msg_make(&msg, FARSWAP_MSG_GRANT, 0);
+	msg.grant.session = htole64(session);
+	msg.grant.extent = htole64(extent);
+	msg.grant.generation = htole32(generation);
+	return ask(client, &msg, granted);
+}
+
+static unsigned int ask_release(struct client *client, uint64_t session, __le64 slab)
+{
+	union farswap_msg msg, answer;
+
+	farswap_msg_make(&msg, FARSWAP_MSG_RELEASE, 0);
+	msg.slab.session = htole64(session);
+	msg.slab.slab = slab;
+	return ask(client, &msg, &answer);
+}
+
+static unsigned int ask_session(struct client *client, enum farswap_msg_type type, uint64_t session)
+{
+	union farswap_msg msg, answer;
+
+	farswap_msg_make(&msg, type, 0);
+	msg.session.session = htole64(session);
+	return ask(client, &msg, &answer);
+}
+
+static bool reads_back(struct lane *lane, const union farswap_msg *granted, uint64_t offset, int byte)
+{
+	memset(lane->buf, 0, 64);
+	return !post_and_wait(lane, IBV_WR_RDMA_READ, le32toh(granted->grant.rkey), le64toh(granted->grant.address) + offset) &&
+	       lane->buf[0] == byte && lane->buf[63] == byte;
+}
+
+static bool written(struct lane *lane, const union farswap_msg *granted, uint64_t offset, int byte)
+{
+	memset(lane->buf, byte, 64);
+	return !post_and_wait(lane, IBV_WR_RDMA_WRITE, le32toh(granted->grant.rkey), le64toh(granted->grant.address) + offset);
+}
+
+/* slabs: granted once however often asked, checked by sums, there after a REJOIN, out of reach after a RELEASE */
+static int cmd_slabs(char **argv)
+{
+	union farswap_msg first, again, other, msg, answer;
+	static struct lane lanes[3];
+	struct client client;
+	uint64_t session;
+
+	(void)argv;
+	if (open_session(&client, &session) || connected_lane(&client, session, &lanes[0]) ||
+	    expect("a slab", ask_grant(&client, session, 7, 1, &first), FARSWAP_MSG_GRANTED) ||
+	    expect("asked again", ask_grant(&client, session, 7, 1, &again), FARSWAP_MSG_GRANTED) ||
+	    expect("next generation", ask_grant(&client, session, 7, 2, &other), FARSWAP_MSG_GRANTED))
+		return 1;
+	if (first.grant.slab != again.grant.slab || first.grant.slab == other.grant.slab)
+		return fail("slabs", "another one for the same generation, or the same for another");
+
+	if (!written(&lanes[0], &first, 8192 + 512, 'x'))
+		return fail("WRITE", "failed");
+	farswap_msg_make(&msg, FARSWAP_MSG_CHECK, 0);
+	msg.check.session = htole64(session);
+	msg.check.slab = first.grant.slab;
+	farswap_msg_add_sum(&msg, 2, 512, 64, fsw_crc32c(~0u, lanes[0].buf, 64));
+	farswap_msg_add_sum(&msg, 2, 512, 63, fsw_crc32c(~0u, lanes[0].buf, 64));
+	farswap_msg_add_sum(&msg, 3, 512, 64, fsw_crc32c(~0u, lanes[0].buf, 64));
+	if (expect("check", ask(&client, &msg, &answer), FARSWAP_MSG_CHECKED))
+		return 1;
+	if (answer.checked.differ[0] != 6)
+		return fail("check", "other ones differ than should");
+	farswap_msg_add_sum(&msg, (uint32_t)(conf.slab_bytes / FARSWAP_FRAME_BYTES), 0, 64, 0);
+	if (expect("check behind the end", ask(&client, &msg, &answer), 1000 + FARSWAP_REJECT_RANGE))
+		return 1;
+
+	if (expect("rejoin", ask_session(&client, FARSWAP_MSG_REJOIN, session), FARSWAP_MSG_REJOINED))
+		return 1;
+	if (reads_back(&lanes[0], &first, 8192 + 512, 'x'))
+		return fail("old queue pair", "still works");
+	if (connected_lane(&client, session, &lanes[1]) || !reads_back(&lanes[1], &first, 8192 + 512, 'x'))
+		return fail("new queue pair", "does not read what was written");
+
+	if (expect("release", ask_release(&client, session, first.grant.slab), FARSWAP_MSG_RELEASED) ||
+	    expect("release again", ask_release(&client, session, first.grant.slab), 1000 + FARSWAP_REJECT_NO_SLAB))
+		return 1;
+	if (reads_back(&lanes[1], &first, 8192 + 512, 'x'))
+		return fail("released slab", "still read");
+	if (connected_lane(&client, session, &lanes[2]) || !written(&lanes[2], &other, 0, 'y'))
+		return fail("other slab", "gone with it");
+	if (expect("close", ask_session(&client, FARSWAP_MSG_CLOSE, session), FARSWAP_MSG_CLOSED))
+		return 1;
+	client_close(&client);
+	printf("slabs good\n");
+	return 0;
+}
+
+/* push TARGET: what was written at PEER is there at TARGET after a PUSH; every way to ask wrongly is refused in words */
+static int cmd_push(char **argv)
+{
+	struct farswap_node *source = peer, *target = farswap_conf_node(&conf, argv[0]);
+	union farswap_msg here, there, msg, answer;
+	struct farswap_connect connect;
+	static struct lane lanes[2];
+	struct client from, to;
+	uint64_t from_session, to_session, last = conf.slab_bytes - 4096;
+
+	if (!target || open_session(&from, &from_session) || connected_lane(&from, from_session, &lanes[0]) ||
+	    expect("slab here", ask_grant(&from, from_session, 1, 1, &here), FARSWAP_MSG_GRANTED))
+		return 1;
+	peer = target;
+	if (open_session(&to, &to_session) || connected_lane(&to, to_session, &lanes[1]) ||
+	    expect("slab there", ask_grant(&to, to_session, 1, 2, &there), FARSWAP_MSG_GRANTED) ||
+	    get_token(&to, to_session, &connect))
+		return 1;
+	peer = source;
+	if (!written(&lanes[0], &here, 0, 'a') || !written(&lanes[0], &here, last, 'z'))
+		return fail("WRITE", "failed");
+
+	farswap_msg_make(&msg, FARSWAP_MSG_PUSH, 0);
+	msg.push.session = htole64(from_session);
+	msg.push.slab = here.grant.slab;
+	msg.push.bytes = htole64(conf.slab_bytes);
+	msg.push.to_session = htole64(to_session);
+	msg.push.to_port = htole16(conf.port);
+	msg.push.remote = there.grant.address;
+	msg.push.rkey = there.grant.rkey;
+	farswap_addr_wire(&target->addr, msg.push.to_address);
+	if (expect("push without a queue pair", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_NO_QUEUE))
+		return 1;
+	memcpy(msg.push.token, connect.token, sizeof(msg.push.token));
+	msg.push.token[3] ^= 1;
+	if (expect("push with a made-up token", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_CONNECT))
+		return 1;
+	msg.push.token[3] ^= 1;
+	if (expect("push", ask(&from, &msg, &answer), FARSWAP_MSG_PUSHED))
+		return 1;
+	if (!reads_back(&lanes[1], &there, 0, 'a') || !reads_back(&lanes[1], &there, last, 'z'))
+		return fail("pushed", "other bytes than here");
+	memset(msg.push.token, 0, sizeof(msg.push.token));
+	msg.push.offset = htole64(last);
+	msg.push.bytes = htole64(64);
+	if (expect("push over the same queue pair", ask(&from, &msg, &answer), FARSWAP_MSG_PUSHED))
+		return 1;
+	if (!reads_back(&lanes[1], &there, 0, 'z'))
+		return fail("pushed", "to another place");
+	msg.push.bytes = htole64(4097);
+	if (expect("push from behind the end", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_RANGE))
+		return 1;
+	msg.push.bytes = htole64(64);
+	msg.push.rkey ^= htole32(0xffff);
+	if (expect("push with another key", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_WRITE))
+		return 1;
+	msg.push.to_address[15] ^= 0x80;
+	if (expect("push to nowhere", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_UNKNOWN_NODE))
+		return 1;
+	if (expect("close", ask_session(&from, FARSWAP_MSG_CLOSE, from_session), FARSWAP_MSG_CLOSED) ||
+	    expect("close", ask_session(&to, FARSWAP_MSG_CLOSE, to_session), FARSWAP_MSG_CLOSED))
+		return 1;
+	client_close(&from);
+	client_close(&to);
+	printf("pushes good\n");
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -482,7 +720,8 @@ static const struct {
 	{ "raw", 3, cmd_raw },		{ "inside", 3, cmd_inside },	{ "hello", 1, cmd_hello },
 	{ "wrong-key", 0, cmd_wrong_key }, { "other-name", 1, cmd_other_name }, { "mangled", 0, cmd_mangled },
 	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "steal", 2, cmd_steal },
-	{ "borrow", 0, cmd_borrow },	{ "tokens", 0, cmd_tokens },
+	{ "borrow", 0, cmd_borrow },	{ "tokens", 0, cmd_tokens },	{ "unknown", 0, cmd_unknown },
+	{ "slabs", 0, cmd_slabs },	{ "push", 1, cmd_push },
 };
 
 static int usage(void)
@@ -492,8 +731,8 @@ static int usage(void)
 		"  mangled PEER                    one wrong field each\n"
 		"  hello PEER VERSION              greet; what came back\n"
 		"  serve PEER VERSION              be a donor of that version, until killed (PEER: any node)\n"
-		"  wrong-key PEER | other-name PEER NAME | crowd PEER N\n"
-		"  tokens PEER | borrow PEER | steal PEER ADDRESS RKEY        over RDMA\n");
+		"  wrong-key PEER | other-name PEER NAME | crowd PEER N | unknown PEER\n"
+		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | steal PEER ADDRESS RKEY        over RDMA\n");
 	return 2;
 }
 
