@@ -82,14 +82,17 @@ bool fsw_ahead_find(struct fsw_core *core, struct fsw_load *load)
 /* Who has become slow is seen here alone while all loads are found ahead; racy: it is a mean. */
 static void learn_slow(const struct fsw_extent *x, const struct fsw_peer *from, u64 waited)
 {
-	const struct fsw_member *m;
-	u64 mean;
+	const struct fsw_set *set;
+	u64 mean = 0;
+	int m;
 
 	rcu_read_lock();
-	m = fsw_set_member(rcu_dereference(x->set), from);
-	mean = m ? READ_ONCE(m->peer->read_ns) : 0;
+	set = rcu_dereference(x->set);
+	m = fsw_set_find(set, from);
+	if (m >= 0)
+		mean = READ_ONCE(set->members[m].peer->read_ns);
 	if (mean && waited > 4 * mean)
-		WRITE_ONCE(m->peer->read_ns, mean - mean / 8 + waited / 8);
+		WRITE_ONCE(set->members[m].peer->read_ns, mean - mean / 8 + waited / 8);
 	rcu_read_unlock();
 }
 
@@ -285,18 +288,19 @@ static void issue_post(struct fsw_core *core, struct issue *issue)
 	fetch_post(core, f);
 }
 
-/* A fetch that can take the entry: the present one, or a new one to the extent's fastest peer. NULL: no more now. */
-static struct fsw_fetch *issue_fetch(struct fsw_core *core, struct issue *issue, const struct fsw_extent *x, u32 bytes)
+/* A fetch that can take the entry: the present one, or a new one to the fastest peer. NULL: no more now. */
+static struct fsw_fetch *issue_fetch(struct fsw_core *core, struct issue *issue, const struct fsw_extent *x, struct fsw_entry e)
 {
-	u32 generation = fsw_extent_generation(x);
+	u32 generation = fsw_extent_generation(x), bytes = fsw_class_bytes(fsw_entry_class(e));
+	unsigned int frame = fsw_frame_offset(&core->extents, fsw_entry_index(e));
 	struct fsw_fetch *f = issue->fetch;
 	struct fsw_member member;
 	int m;
 
-	if (f && f->nr < FSW_FETCH_LINES && f->bytes + bytes <= f->buf.bytes && fsw_extent_member(x, f->chain.peer, &member))
+	if (f && f->nr < FSW_FETCH_LINES && f->bytes + bytes <= f->buf.bytes && fsw_extent_member(x, f->chain.peer, frame, &member))
 		return f;
 	issue_post(core, issue);
-	m = fsw_extent_pick(x, generation, 0, NULL);
+	m = fsw_extent_pick(x, generation, frame, 0, NULL);
 	if (m < 0 || !fsw_extent_at(x, generation, m, &member))
 		return NULL;
 	f = fetch_claim(&core->ahead);
@@ -328,11 +332,12 @@ static bool issue_slot(struct fsw_core *core, struct issue *issue, u64 slot)
 	if (fsw_entry_state(e) != FARSWAP_SLOT_STORED || line_there(&core->ahead, slot, e))
 		return true;
 	x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
-	f = issue_fetch(core, issue, x, fsw_class_bytes(fsw_entry_class(e)));
+	f = issue_fetch(core, issue, x, e);
 	if (!f)
 		return false;
 	pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
-	if (fsw_entry_same(fsw_map_get(&core->map, slot), e) && fsw_extent_member(x, f->chain.peer, &m))
+	if (fsw_entry_same(fsw_map_get(&core->map, slot), e) &&
+	    fsw_extent_member(x, f->chain.peer, fsw_frame_offset(&core->extents, fsw_entry_index(e)), &m))
 		line_add(&core->ahead, f, slot, e, &m, fsw_entry_remote(&core->extents, &m, e), pin);
 	else
 		fsw_frame_unpin(pin);

@@ -8,7 +8,7 @@
 /* All copies are read at once. False: the set changed meanwhile. */
 static bool slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
 {
-	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
+	struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
 	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
 	struct fsw_read *reads[FARSWAP_COPIES_MAX] = { NULL };
 	u32 generation = fsw_extent_generation(x);
@@ -28,6 +28,8 @@ static bool slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, str
 			info->bad |= 1 << m;
 		else
 			info->unread |= 1 << m;
+		if (ret == -EBADMSG)
+			fsw_extent_miss(x, generation, m, info->frame);
 	}
 	return fsw_extent_nr(x, generation);
 }

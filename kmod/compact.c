@@ -94,10 +94,11 @@ static unsigned int pass_most(struct fsw_compact *c)
 static int slot_move(struct fsw_core *core, u64 slot, struct fsw_entry e)
 {
 	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
+	unsigned int f = fsw_frame_offset(&core->extents, fsw_entry_index(e));
 	u32 generation = fsw_extent_generation(x), tried = 0;
 	int m, ret = -ENOTCONN;
 
-	while ((m = fsw_extent_pick(x, generation, tried, NULL)) >= 0) {
+	while ((m = fsw_extent_pick(x, generation, f, tried, NULL)) >= 0) {
 		u64 deadline = ktime_get_ns() + (u64)core->params.hedge_ms * NSEC_PER_MSEC;
 		struct fsw_read *read;
 

@@ -94,7 +94,7 @@ static unsigned int degraded_now(struct fsw_core *core)
 	unsigned int i, degraded = 0;
 
 	for (i = 0; (e = fsw_extents_get(&core->extents, i)); i++)
-		degraded += fsw_extent_live(e) < core->params.copies;
+		degraded += !fsw_extent_whole(e, core->params.copies);
 	return degraded;
 }
 
@@ -258,7 +258,7 @@ int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct f
 
 /* ---- looking at it ---- */
 
-static void set_info(const struct fsw_set *set, struct fsw_extent_info *info)
+static void set_info(struct fsw_extents *x, const struct fsw_extent *e, const struct fsw_set *set, struct fsw_extent_info *info)
 {
 	unsigned int i;
 
@@ -274,6 +274,7 @@ static void set_info(const struct fsw_set *set, struct fsw_extent_info *info)
 			.incarnation = m->incarnation,
 			.remote = m->remote,
 			.live = fsw_peer_live(m->peer),
+			.missed = fsw_record_count(x, &e->records[set->record[i]]),
 		};
 	}
 }
@@ -290,7 +291,7 @@ bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_exten
 		.frames_used = fsw_extent_used(&core->extents, e),
 	};
 	rcu_read_lock();
-	set_info(rcu_dereference(e->set), info);
+	set_info(&core->extents, e, rcu_dereference(e->set), info);
 	rcu_read_unlock();
 	return true;
 }
@@ -352,7 +353,7 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	ret = fsw_map_init(&core->map, div_u64(params->size, FSW_PAGE));
 	if (ret)
 		goto free_map;
-	ret = fsw_extents_init(&core->extents, params->size, params->slab_bytes);
+	ret = fsw_extents_init(&core->extents, params->size, params->slab_bytes, params->copies);
 	if (ret)
 		goto free_map;
 	ret = fsw_codecs_init(&core->codecs);

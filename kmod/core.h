@@ -224,6 +224,7 @@ void fsw_count_add(struct fsw_core *core, enum fsw_count which, u64 n);
 struct fsw_member_info {
 	u32 node, rkey;
 	u64 slab, incarnation, remote;
+	u32 missed;			/* frames that it missed or has wrong */
 	bool live;
 };
 

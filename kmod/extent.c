@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "extent.h"
 
-int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes)
+int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes, unsigned int copies)
 {
 	x->frames = slab_bytes / FSW_PAGE;
 	x->runs = x->frames / FSW_CLUSTER;
+	x->copies = copies;
 	/* twice what the device needs: extents that lost every member are replaced, not given back */
 	x->max = 2 * DIV_ROUND_UP_ULL(size, slab_bytes) + 8;
 	x->nr = 0;
@@ -20,6 +21,12 @@ int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes)
 
 static void extent_free(struct fsw_extent *e)
 {
+	unsigned int i;
+
+	for (i = 0; i < FARSWAP_COPIES_MAX; i++) {
+		kvfree(e->records[i].missed);
+		kvfree(e->records[i].mending);
+	}
 	kvfree(e->words);
 	kvfree(e->run_free);
 	kfree(rcu_dereference_protected(e->set, true));
@@ -76,6 +83,21 @@ static struct fsw_set *set_new(u32 generation, const struct fsw_member *members,
 	return set;
 }
 
+static bool records_new(struct fsw_extents *x, struct fsw_extent *e)
+{
+	unsigned int i;
+
+	for (i = 0; i < x->copies; i++) {
+		struct fsw_record *r = &e->records[i];
+
+		r->missed = kvcalloc(BITS_TO_LONGS(x->frames), sizeof(long), GFP_KERNEL);
+		r->mending = kvcalloc(BITS_TO_LONGS(x->frames), sizeof(long), GFP_KERNEL);
+		if (!r->missed || !r->mending)
+			return false;
+	}
+	return true;
+}
+
 static struct fsw_extent *extent_new(struct fsw_extents *x, struct fsw_set *set)
 {
 	struct fsw_extent *e = kzalloc(sizeof(*e), GFP_KERNEL);
@@ -85,10 +107,12 @@ static struct fsw_extent *extent_new(struct fsw_extents *x, struct fsw_set *set)
 		goto free;
 	e->words = kvcalloc(x->frames, sizeof(*e->words), GFP_KERNEL);
 	e->run_free = kvcalloc(x->runs, sizeof(*e->run_free), GFP_KERNEL);
-	if (!e->words || !e->run_free)
+	if (!e->words || !e->run_free || !records_new(x, e))
 		goto free;
 	for (i = 0; i < x->runs; i++)
 		atomic_set(&e->run_free[i], FSW_CLUSTER);
+	for (i = 0; i < set->nr; i++)
+		set->record[i] = i;
 	RCU_INIT_POINTER(e->set, set);
 	return e;
 free:
@@ -130,121 +154,6 @@ struct fsw_extent *fsw_frame_extent(struct fsw_extents *x, u64 frame)
 {
 	return x->all[div_u64(frame, x->frames)];
 }
-
-/* ---- looking at a set ---- */
-
-u32 fsw_extent_generation(const struct fsw_extent *e)
-{
-	u32 generation;
-
-	rcu_read_lock();
-	generation = rcu_dereference(e->set)->generation;
-	rcu_read_unlock();
-	return generation;
-}
-
-unsigned int fsw_extent_live(const struct fsw_extent *e)
-{
-	const struct fsw_set *set;
-	unsigned int i, live = 0;
-
-	rcu_read_lock();
-	set = rcu_dereference(e->set);
-	for (i = 0; i < set->nr; i++)
-		live += fsw_peer_live(set->members[i].peer);
-	rcu_read_unlock();
-	return live;
-}
-
-unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation)
-{
-	const struct fsw_set *set;
-	unsigned int nr;
-
-	rcu_read_lock();
-	set = rcu_dereference(e->set);
-	nr = set->generation == generation ? set->nr : 0;
-	rcu_read_unlock();
-	return nr;
-}
-
-bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, struct fsw_member *member)
-{
-	const struct fsw_set *set;
-	bool same;
-
-	rcu_read_lock();
-	set = rcu_dereference(e->set);
-	same = set->generation == generation && m < set->nr;
-	if (same)
-		*member = set->members[m];
-	rcu_read_unlock();
-	return same;
-}
-
-static int set_pick(const struct fsw_set *set, u32 tried, const unsigned int *turn)
-{
-	int i, m, best = -ENODATA;
-
-	for (i = 0; i < (int)set->nr; i++) {
-		m = ((turn ? *turn : 0) + i) % set->nr;
-		if (tried & 1 << m || !fsw_peer_live(set->members[m].peer))
-			continue;
-		if (turn)
-			return m;
-		if (best < 0 || READ_ONCE(set->members[m].peer->read_ns) < READ_ONCE(set->members[best].peer->read_ns))
-			best = m;
-	}
-	return best;
-}
-
-int fsw_extent_pick(const struct fsw_extent *e, u32 generation, u32 tried, const unsigned int *turn)
-{
-	const struct fsw_set *set;
-	int m = -EAGAIN;
-
-	rcu_read_lock();
-	set = rcu_dereference(e->set);
-	if (set->generation == generation)
-		m = set_pick(set, tried, turn);
-	rcu_read_unlock();
-	return m;
-}
-
-const struct fsw_member *fsw_set_member(const struct fsw_set *set, const struct fsw_peer *peer)
-{
-	unsigned int i;
-
-	for (i = 0; i < set->nr; i++)
-		if (set->members[i].peer == peer)
-			return &set->members[i];
-	return NULL;
-}
-
-bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, struct fsw_member *member)
-{
-	const struct fsw_member *m;
-
-	rcu_read_lock();
-	m = fsw_set_member(rcu_dereference(e->set), peer);
-	if (m)
-		*member = *m;
-	rcu_read_unlock();
-	return m;
-}
-
-void fsw_extent_corrupt(const struct fsw_extent *e, u32 generation, unsigned int m)
-{
-	const struct fsw_set *set;
-
-	rcu_read_lock();
-	set = rcu_dereference(e->set);
-	if (set->generation == generation)
-		atomic64_inc(&set->members[m].peer->corrupt);
-	rcu_read_unlock();
-}
-
-/* ---- where, and what is left ---- */
 
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame)
 {

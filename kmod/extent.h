@@ -36,12 +36,24 @@ struct fsw_set {
 	u32 generation;
 	unsigned int nr;
 	struct fsw_member members[FARSWAP_COPIES_MAX];
+	u8 record[FARSWAP_COPIES_MAX];		/* which of the extent's is the member's */
+};
+
+/*
+ * The frames that a member's slab has wrong: it was not there when they were written, or a copy read from it did not verify. It goes
+ * with the slab, whatever peer that is reached by. A guide for whom to read from and what to mend: what is read is verified anyway.
+ */
+struct fsw_record {
+	unsigned long *missed;			/* a bit per frame */
+	unsigned long *mending;			/* the same: those that the pass under way mends (mend.c) */
+	bool any;				/* false: there is no bit in either */
 };
 
 struct fsw_extent {
 	u64 id;
 	unsigned int index;			/* in fsw_extents.all */
 	struct fsw_set __rcu *set;
+	struct fsw_record records[FARSWAP_COPIES_MAX];	/* fsw_extents.copies of them */
 	atomic_t *words;			/* one per frame */
 	atomic_t *run_free;			/* frames of each run of FSW_CLUSTER with no slot in use; quarantined ones count */
 	unsigned int next_run;			/* the first run that is nobody's yet; under home_lock */
@@ -50,6 +62,7 @@ struct fsw_extent {
 struct fsw_extents {
 	unsigned int frames;			/* per extent */
 	unsigned int runs;			/* per extent */
+	unsigned int copies;			/* the most members of a set */
 	unsigned int max;
 	unsigned int nr;			/* published: smp_store_release after all[nr] is whole */
 	struct fsw_extent **all;
@@ -63,7 +76,7 @@ struct fsw_extents {
 	bool holes[FSW_CLASSES];		/* false: a search of all frames found none, and none has come since */
 };
 
-int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes);
+int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes, unsigned int copies);
 void fsw_extents_exit(struct fsw_extents *x);
 /* As fsw_extent_add() in core.h, without the map's tables. */
 int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr);
@@ -76,20 +89,26 @@ static inline unsigned int fsw_frame_offset(struct fsw_extents *x, u64 frame)
 	return frame & (x->frames - 1);
 }
 
-/* ---- the set as it is now; any context. Who names a generation is told when it is not that of the set any more. ---- */
+/* ---- set.c: the set as it is now; any context. Who names a generation is told when it is not that of the set any more. ---- */
 u32 fsw_extent_generation(const struct fsw_extent *e);
 unsigned int fsw_extent_live(const struct fsw_extent *e);	/* members read and written now */
 unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation);	/* members; 0: another set */
 bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, struct fsw_member *member);
 /*
- * The member to read from: live, its bit not in tried; the fastest, or, with turn, the first one from turn on. -ENODATA: there is
- * none; -EAGAIN: another set.
+ * The member to read frame f of the extent from: live, its bit not in tried, and it has the frame right if any such one does; the fastest,
+ * or, with turn, the first one from turn on. -ENODATA: there is none; -EAGAIN: another set.
  */
-int fsw_extent_pick(const struct fsw_extent *e, u32 generation, u32 tried, const unsigned int *turn);
-/* The member that is this peer, which need not be there any more. False: none. */
-bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, struct fsw_member *member);
-void fsw_extent_corrupt(const struct fsw_extent *e, u32 generation, unsigned int m);	/* a copy of that member's did not verify */
-const struct fsw_member *fsw_set_member(const struct fsw_set *set, const struct fsw_peer *peer);	/* the same in one set, or NULL */
+int fsw_extent_pick(const struct fsw_extent *e, u32 generation, unsigned int f, u32 tried, const unsigned int *turn);
+/* The member that is this peer, which need not be there any more. False: none, or it has frame f wrong. */
+bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, unsigned int f, struct fsw_member *member);
+/* The member's copy of frame f did not verify: it misses that; and, the second one, counted against the peer. */
+void fsw_extent_miss(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f);
+void fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f);
+bool fsw_extent_whole(const struct fsw_extent *e, unsigned int copies);	/* so many live members miss nothing */
+int fsw_set_find(const struct fsw_set *set, const struct fsw_peer *peer);	/* the member that is this peer, or -1 */
+bool fsw_record_has(const struct fsw_record *r, unsigned int f);
+void fsw_record_miss(struct fsw_record *r, unsigned int f);
+unsigned int fsw_record_count(struct fsw_extents *x, const struct fsw_record *r);	/* frames */
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame);
 /* Where the member keeps the bytes of a STORED entry: fsw_entry_length() of them. */
 u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct fsw_entry e);

@@ -114,7 +114,8 @@ static void reads_drop(struct fsw_core *core, struct fsw_load *load)
 static int read_next(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, bool urgent)
 {
 	u32 picks = this_cpu_inc_return(core->stats->picks), turn = picks / 64;
-	int m = fsw_extent_pick(x, load->generation, load->tried, picks % 64 ? NULL : &turn);
+	unsigned int f = fsw_frame_offset(&core->extents, fsw_entry_index(load_entry(load)));
+	int m = fsw_extent_pick(x, load->generation, f, load->tried, picks % 64 ? NULL : &turn);
 
 	return m < 0 ? m : read_start(core, load, x, m, urgent);
 }
@@ -156,16 +157,16 @@ int fsw_copy_wait(struct fsw_core *core, struct fsw_read *read, struct fsw_entry
 
 /* ---- a stored page ---- */
 
-static void copy_bad(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, unsigned int m)
+static void copy_bad(struct fsw_core *core, struct fsw_load *load, struct fsw_extent *x, unsigned int m)
 {
 	load->tried |= 1 << m;
 	load->bad |= 1 << m;
 	fsw_count(core, FSW_CORRUPT);
-	fsw_extent_corrupt(x, load->generation, m);
+	fsw_extent_corrupt(x, load->generation, m, fsw_frame_offset(&core->extents, fsw_entry_index(load_entry(load))));
 }
 
 /* What member m answered. 0: page holds it, verified. -EAGAIN: the entry changed. -EBADMSG, or the READ's error: no good */
-static int read_reap(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, unsigned int m, void *page)
+static int read_reap(struct fsw_core *core, struct fsw_load *load, struct fsw_extent *x, unsigned int m, void *page)
 {
 	struct fsw_entry e = load_entry(load);
 	int ret = load->reads[m]->status;
@@ -184,7 +185,7 @@ static int read_reap(struct fsw_core *core, struct fsw_load *load, const struct 
 }
 
 /* Reap all that ended: 0 or -EAGAIN as read_reap() says, -EINPROGRESS: go on. */
-static int reads_reap(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x, void *page)
+static int reads_reap(struct fsw_core *core, struct fsw_load *load, struct fsw_extent *x, void *page)
 {
 	unsigned int m;
 
@@ -229,7 +230,7 @@ static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct 
 
 static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 {
-	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
+	struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
 	u64 deadline = load->start_ns + (u64)core->params.load_ms * NSEC_PER_MSEC;
 
 	for (;;) {
@@ -271,7 +272,7 @@ static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 /* The page was read ahead. 0, -EAGAIN: the entry changed. Else it is no good, and to be read as if it had not been. */
 static int load_ahead(struct fsw_core *core, struct fsw_load *load, void *page)
 {
-	const struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
+	struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
 	struct fsw_member member;
 	struct fsw_peer *from;
 	unsigned int m;

@@ -309,11 +309,13 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 		struct fsw_run *run = &w->runs[i];
 		const struct fsw_window_page *p = &w->pages[w->order[run->first]];
 		const struct fsw_member *m;
+		const struct fsw_set *set;
 
 		if (!(run->chains & 1u << c))
 			continue;
 		rcu_read_lock();
-		m = fsw_set_member(rcu_dereference(fsw_frame_extent(&core->extents, p->frame)->set), w->chains[c].peer);
+		set = rcu_dereference(fsw_frame_extent(&core->extents, p->frame)->set);
+		m = &set->members[fsw_set_find(set, w->chains[c].peer)];
 		w->pieces[nr++] = (struct fsw_piece){
 			.remote = fsw_entry_remote(&core->extents, m, stored_entry(p)),
 			.rkey = m->rkey,
@@ -326,25 +328,46 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 	core->ops->write(core->transport, &w->chains[c], &w->buf, w->pieces, nr);
 }
 
-/* Does a peer that is still live have the run? Then every other that it went to has it too, or is LOST. */
-static bool run_acked(struct fsw_window *w, const struct fsw_run *run)
+/* Does the peer, or with NULL any, have the run, and is still live? Then every other that it went to has it too, or is LOST. */
+static bool run_acked(struct fsw_window *w, const struct fsw_run *run, const struct fsw_peer *peer)
 {
 	u32 acked = run->chains & (u32)atomic_read(&w->acked);
 	unsigned int c;
 
 	for (c = 0; c < w->nr_chains; c++)
-		if (acked & 1u << c && fsw_peer_live(w->chains[c].peer))
+		if (acked & 1u << c && (!peer || w->chains[c].peer == peer) && fsw_peer_live(w->chains[c].peer))
 			return true;
 	return false;
+}
+
+/* The members that did not acknowledge a run that others have miss its frames from now on. */
+static void run_missed(struct fsw_window *w, const struct fsw_run *run)
+{
+	struct fsw_extents *x = &w->staging->core->extents;
+	struct fsw_extent *e = fsw_frame_extent(x, w->pages[w->order[run->first]].frame);
+	const struct fsw_set *set;
+	unsigned int i, m;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	for (m = 0; m < set->nr; m++) {
+		if (run_acked(w, run, set->members[m].peer))
+			continue;
+		for (i = run->first; i < run->first + run->nr; i++)
+			fsw_record_miss(&e->records[set->record[m]], fsw_frame_offset(x, w->pages[w->order[i]].frame));
+	}
+	rcu_read_unlock();
 }
 
 /* A run ended: its pages are stored, or wait in staging for another replica. */
 static void run_end(struct fsw_window *w, struct fsw_run *run)
 {
 	struct fsw_core *core = w->staging->core;
-	bool acked = run_acked(w, run);
+	bool acked = run_acked(w, run, NULL);
 	unsigned int i;
 
+	if (acked)
+		run_missed(w, run);	/* before a load can find it there */
 	for (i = run->first; i < run->first + run->nr; i++) {
 		struct fsw_window_page *p = &w->pages[w->order[i]];
 		bool stored;

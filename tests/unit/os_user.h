@@ -60,6 +60,13 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 #define PTR_ERR(p) ((long)(p))
 #define IS_ERR(p) ((unsigned long)(p) >= (unsigned long)-4095)
 
+#define BITS_TO_LONGS(n) DIV_ROUND_UP(n, 8 * sizeof(long))
+#define hweight_long(n) ((unsigned int)__builtin_popcountl(n))
+#define BIT_WORD(n) ((n) / (8 * sizeof(long)))
+#define BIT_MASK(n) (1ul << (n) % (8 * sizeof(long)))
+#define set_bit(n, map) ((void)((map)[BIT_WORD(n)] |= BIT_MASK(n)))
+#define test_bit(n, map) (!!((map)[BIT_WORD(n)] & BIT_MASK(n)))
+
 /* ---- atomics: plain, one thread; full-barrier ones are points where the world may step in ---- */
 typedef struct { int v; } atomic_t;
 typedef struct { long long v; } atomic64_t;

@@ -85,7 +85,8 @@ static void a_flipped_bit_is_seen_and_another_copy_read(void **state)
 	assert_true(world_corrupt(core, 42, 0));
 	for (i = 0; i < 300; i++)
 		load_is_right();
-	assert_true(world_counters(core).corrupt > 0);
+	assert_int_equal(world_counters(core).corrupt, 1);	/* not read again while there are others */
+	assert_int_equal(world_counters(core).degraded, 1);
 	assert_int_equal(world_counters(core).corrupt, atomic64_read(&world.peers[0].peer.corrupt));
 	assert_int_equal(world_counters(core).load_errors, 0);
 }
@@ -120,6 +121,25 @@ static void a_slow_replica_is_not_waited_for(void **state)
 		world_quiet();
 	}
 	assert_true(world_counters(core).read_hedges > 0);
+}
+
+static void a_copy_known_to_be_wrong_is_the_last_to_be_read(void **state)
+{
+	struct fsw_slot_info info;
+	u64 slot = 0;
+
+	(void)state;
+	world_quiet();
+	assert_true(world_corrupt(core, 42, 0));
+	assert_true(fsw_slot_info(core, &slot, true, &info));
+	assert_int_equal(world_counters(core).corrupt, 0);
+	load_is_right();
+	world_kill(1);
+	load_is_right();
+	assert_int_equal(world_counters(core).corrupt, 0);
+	world_kill(2);
+	assert_int_equal(fsw_load(core, 42, back), -EIO);
+	assert_int_equal(world_counters(core).corrupt, 1);
 }
 
 static void one_live_replica_is_enough(void **state)
@@ -180,6 +200,7 @@ int main(void)
 		LOADS(a_flipped_bit_is_seen_and_another_copy_read),
 		LOADS(the_audit_names_the_bad_copy),
 		LOADS(a_slow_replica_is_not_waited_for),
+		LOADS(a_copy_known_to_be_wrong_is_the_last_to_be_read),
 		LOADS(one_live_replica_is_enough),
 		LOADS(no_replica_is_an_error_not_a_page),
 		LOADS(a_page_with_no_good_copy_stays_an_error_until_it_is_rewritten),

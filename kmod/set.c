@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Who holds an extent, and what each of them has wrong. */
+#include "extent.h"
+
+/* ---- records ---- */
+
+bool fsw_record_has(const struct fsw_record *r, unsigned int f)
+{
+	return READ_ONCE(r->any) && (test_bit(f, r->missed) || test_bit(f, r->mending));
+}
+
+void fsw_record_miss(struct fsw_record *r, unsigned int f)
+{
+	set_bit(f, r->missed);
+	smp_mb__after_atomic();	/* before any: see fsw_record_settle() */
+	WRITE_ONCE(r->any, true);
+}
+
+unsigned int fsw_record_count(struct fsw_extents *x, const struct fsw_record *r)
+{
+	unsigned int i, nr = 0;
+
+	for (i = 0; READ_ONCE(r->any) && i < BITS_TO_LONGS(x->frames); i++)
+		nr += hweight_long(READ_ONCE(r->missed[i]) | READ_ONCE(r->mending[i]));
+	return nr;
+}
+
+/* ---- looking at a set ---- */
+
+u32 fsw_extent_generation(const struct fsw_extent *e)
+{
+	u32 generation;
+
+	rcu_read_lock();
+	generation = rcu_dereference(e->set)->generation;
+	rcu_read_unlock();
+	return generation;
+}
+
+unsigned int fsw_extent_live(const struct fsw_extent *e)
+{
+	const struct fsw_set *set;
+	unsigned int i, live = 0;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	for (i = 0; i < set->nr; i++)
+		live += fsw_peer_live(set->members[i].peer);
+	rcu_read_unlock();
+	return live;
+}
+
+unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation)
+{
+	const struct fsw_set *set;
+	unsigned int nr;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	nr = set->generation == generation ? set->nr : 0;
+	rcu_read_unlock();
+	return nr;
+}
+
+bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, struct fsw_member *member)
+{
+	const struct fsw_set *set;
+	bool same;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	same = set->generation == generation && m < set->nr;
+	if (same)
+		*member = set->members[m];
+	rcu_read_unlock();
+	return same;
+}
+
+/* Of those that have the frame right, or of the others. */
+static int set_pick(const struct fsw_extent *e, const struct fsw_set *set, unsigned int f, bool right, u32 tried, const unsigned int *turn)
+{
+	int i, m, best = -ENODATA;
+
+	for (i = 0; i < (int)set->nr; i++) {
+		m = ((turn ? *turn : 0) + i) % set->nr;
+		if (tried & 1 << m || !fsw_peer_live(set->members[m].peer) ||
+		    fsw_record_has(&e->records[set->record[m]], f) == right)
+			continue;
+		if (turn)
+			return m;
+		if (best < 0 || READ_ONCE(set->members[m].peer->read_ns) < READ_ONCE(set->members[best].peer->read_ns))
+			best = m;
+	}
+	return best;
+}
+
+int fsw_extent_pick(const struct fsw_extent *e, u32 generation, unsigned int f, u32 tried, const unsigned int *turn)
+{
+	const struct fsw_set *set;
+	int m = -EAGAIN;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	if (set->generation == generation) {
+		m = set_pick(e, set, f, true, tried, turn);
+		if (m < 0)
+			m = set_pick(e, set, f, false, tried, turn);
+	}
+	rcu_read_unlock();
+	return m;
+}
+
+int fsw_set_find(const struct fsw_set *set, const struct fsw_peer *peer)
+{
+	int m;
+
+	for (m = 0; m < (int)set->nr; m++)
+		if (set->members[m].peer == peer)
+			return m;
+	return -1;
+}
+
+bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, unsigned int f, struct fsw_member *member)
+{
+	const struct fsw_set *set;
+	int m;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	m = fsw_set_find(set, peer);
+	if (m >= 0 && fsw_record_has(&e->records[set->record[m]], f))
+		m = -1;
+	if (m >= 0)
+		*member = set->members[m];
+	rcu_read_unlock();
+	return m >= 0;
+}
+
+void fsw_extent_miss(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f)
+{
+	const struct fsw_set *set;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	if (set->generation == generation)
+		fsw_record_miss(&e->records[set->record[m]], f);
+	rcu_read_unlock();
+}
+
+void fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f)
+{
+	struct fsw_member member;
+
+	rcu_read_lock();	/* the peer is there, too */
+	if (fsw_extent_at(e, generation, m, &member))
+		atomic64_inc(&member.peer->corrupt);
+	rcu_read_unlock();
+	fsw_extent_miss(e, generation, m, f);
+}
+
+bool fsw_extent_whole(const struct fsw_extent *e, unsigned int copies)
+{
+	const struct fsw_set *set;
+	unsigned int m, whole = 0;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	for (m = 0; m < set->nr; m++)
+		whole += fsw_peer_live(set->members[m].peer) && !READ_ONCE(e->records[set->record[m]].any);
+	rcu_read_unlock();
+	return whole >= copies;
+}
