@@ -72,3 +72,23 @@ bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slo
 	}
 	return false;
 }
+
+bool fsw_slot_sum(struct fsw_core *core, u64 extent, u64 *slot, u64 end, struct farswap_sum *sum)
+{
+	struct fsw_slot_info info;
+
+	for (end = min(end, core->map.slots); *slot < end; ++*slot) {
+		if (*slot % FSW_CLUSTER == 0)
+			cond_resched();
+		if (!fsw_map_cluster(&core->map, *slot)) {
+			*slot = min(end, (*slot | (FSW_CLUSTER - 1)) + 1) - 1;
+			continue;
+		}
+		slot_describe(core, *slot, fsw_map_get(&core->map, *slot), &info);
+		if (info.state != FARSWAP_SLOT_STORED || info.extent != extent)
+			continue;
+		*sum = (struct farswap_sum){ .frame = info.frame, .offset = info.offset, .length = info.length, .sum = info.sum };
+		return true;
+	}
+	return false;
+}

@@ -39,14 +39,14 @@ static u64 frames_filled(struct fsw_core *core)
 	return div_u64(eighths + 7, 8);
 }
 
-/* Frames by the eighths in use; [8] has those of whole pages too. Of extents that can be read: the others cannot be emptied. */
+/* Frames by the eighths in use; [8] has those of whole pages too. Of extents that give: the others cannot be emptied, or not now. */
 static void frames_by_share(struct fsw_core *core, u64 *frames)
 {
 	struct fsw_extent *e;
 	unsigned int i, f;
 
 	for (i = 0; (e = fsw_extents_get(&core->extents, i)); i++) {
-		if (!fsw_extent_live(e))
+		if (!fsw_extent_gives(e))
 			continue;
 		for (f = 0; f < core->extents.frames; f++) {
 			u32 word = atomic_read(&e->words[f]);
@@ -122,7 +122,7 @@ static bool slot_moves(struct fsw_compact *c, struct fsw_entry e)
 	struct fsw_extents *x = &c->core->extents;
 	u64 frame = fsw_entry_index(e);
 
-	if (fsw_entry_state(e) != FARSWAP_SLOT_STORED || !fsw_entry_class(e) || !fsw_extent_live(fsw_frame_extent(x, frame)))
+	if (fsw_entry_state(e) != FARSWAP_SLOT_STORED || !fsw_entry_class(e) || !fsw_extent_gives(fsw_frame_extent(x, frame)))
 		return false;
 	return word_eighths(atomic_read(fsw_frame_word(x, frame))) <= c->most && fsw_frame_seal(x, frame);
 }

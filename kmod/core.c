@@ -232,11 +232,11 @@ unsigned int fsw_extents_wanted(struct fsw_core *core)
 {
 	struct fsw_extents *x = &core->extents;
 	unsigned int need = DIV_ROUND_UP_ULL(core->params.size, core->params.slab_bytes);
-	unsigned int live = fsw_extents_live(x), fresh = fsw_extents_fresh(x) / x->runs;
+	unsigned int giving = fsw_extents_giving(x), fresh = fsw_extents_fresh(x) / x->runs;
 
-	if (live >= need || fresh >= core->params.spares || x->nr == x->max)
+	if (giving >= need || fresh >= core->params.spares || x->nr == x->max)
 		return 0;
-	return min(need - live, core->params.spares - fresh);
+	return min(need - giving, core->params.spares - fresh);
 }
 
 void fsw_want(struct fsw_core *core)
@@ -247,10 +247,7 @@ void fsw_want(struct fsw_core *core)
 
 int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr)
 {
-	int ret = nr <= core->params.copies ? 0 : -EINVAL;
-
-	if (!ret)
-		ret = fsw_extents_add(&core->extents, id, generation, members, nr);
+	int ret = fsw_extents_add(&core->extents, id, generation, members, nr);
 	if (!ret)
 		fsw_staging_kick(&core->staging);
 	return ret;
@@ -287,6 +284,7 @@ bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_exten
 		return false;
 	*info = (struct fsw_extent_info){
 		.id = e->id,
+		.sealed = READ_ONCE(e->sealed) != FSW_OPEN,
 		.frames = core->extents.frames,
 		.frames_used = fsw_extent_used(&core->extents, e),
 	};

@@ -134,6 +134,7 @@ struct fsw_params {
 	unsigned int store_ms;		/* a store waits this long for room before it is refused */
 	unsigned int hedge_ms;		/* a READ older than this is tried on another replica too */
 	unsigned int load_ms;		/* a load fails after this time */
+	unsigned int seal_ms;		/* a seal is given up after this time: longer than a READ or WRITE can take */
 	enum farswap_codec codec;	/* of new stores, until fsw_codec_set() */
 	unsigned int poll_us;		/* a load polls this long for a page that is being read ahead, then it sleeps */
 	unsigned int ahead;		/* pages in the read-ahead buffers, a multiple of 16; 0: no read-ahead */
@@ -160,11 +161,31 @@ struct fsw_member {
 };
 
 /*
- * Add space: one slab on each of nr (1..copies) different peers. Process context, may sleep; one caller at a time.
+ * Add space: one slab on each of nr (1..copies) different peers. Process context, may sleep.
  * -EEXIST (id, or a slab that another extent has), -EINVAL (nr, the same peer twice), -ENOSPC (more extents than the device can use), -ENOMEM.
  */
 int fsw_extent_add(struct fsw_core *core, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr);
 unsigned int fsw_extents_wanted(struct fsw_core *core);	/* how many more to add now */
+
+/*
+ * Change who holds an extent: seal, then set, which opens it again, or open. All: process context, may sleep. -ENOENT (id), -ESTALE (it
+ * is in another generation).
+ *
+ * seal: on return 0 no frame of it is given out and nothing is being written to it; reads and frees go on. -EBUSY: it is sealed, or being
+ * sealed or set; -ETIMEDOUT: what was posted did not end, it is open again.
+ */
+int fsw_extent_seal(struct fsw_core *core, u64 id, u32 generation);
+int fsw_extent_open(struct fsw_core *core, u64 id, u32 generation);	/* nothing changed. -EINVAL: it is not sealed */
+/*
+ * New members, in the generation after the sealed one's. Each has what the old member had whose slab it takes over: the one that
+ * succeeds[] names for it, or, with NULL there, itself if it stays; any other has a copy of all that there is. 0: nothing is posted to a
+ * member that left any more. -EINVAL: not sealed, nr, the same peer twice, or it succeeds nobody; -EEXIST: a slab that another extent
+ * has; -ENOMEM: then it is still sealed.
+ */
+int fsw_extent_set(struct fsw_core *core, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr,
+		   struct fsw_peer *const *succeeds);
+/* Is the peer in any extent's set, or in one that is being left? Process context. */
+bool fsw_peer_named(struct fsw_core *core, const struct fsw_peer *peer);
 
 /* ---- the front ends' calls: process context, may sleep, never allocate ---- */
 
@@ -230,6 +251,7 @@ struct fsw_member_info {
 
 struct fsw_extent_info {
 	u64 id;
+	bool sealed;
 	u32 generation, frames, frames_used;
 	unsigned int nr;
 	struct fsw_member_info members[FARSWAP_COPIES_MAX];
@@ -251,5 +273,7 @@ struct fsw_slot_info {
  * compares it with the map's checksum; a slot rewritten meanwhile is looked at again.
  */
 bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slot_info *info);
+/* What the extent holds of the first slot at or after *slot, before slot end, that is STORED there; false: none, and *slot is where to go on. */
+bool fsw_slot_sum(struct fsw_core *core, u64 extent, u64 *slot, u64 end, struct farswap_sum *sum);
 
 #endif

@@ -90,6 +90,7 @@ static void device_params(struct fsw_device *dev, const struct fsw_device_config
 		.store_ms = s->store_ms,
 		.hedge_ms = s->hedge_ms,
 		.load_ms = s->load_ms,
+		.seal_ms = s->load_ms + s->write_ms,
 		.poll_us = s->poll_us,
 		.ahead = s->readahead_pages,
 		.readahead = &s->readahead,
@@ -134,7 +135,6 @@ static struct fsw_device *device_alloc(const struct fsw_device_config *config)
 		return NULL;
 	kref_init(&dev->refs);
 	init_rwsem(&dev->lock);
-	mutex_init(&dev->extent_lock);
 	atomic_set(&dev->openers, 0);
 	INIT_DELAYED_WORK(&dev->want_work, want_work);
 	dev->wanted = jiffies - WANT_EVERY;
@@ -282,9 +282,7 @@ int fsw_device_extent_add(struct fsw_device *dev, u64 id, u32 generation, const 
 	if (ret)
 		goto unlock;
 	noio = memalloc_noio_save();	/* stores may wait for this very extent */
-	mutex_lock(&dev->extent_lock);
 	ret = fsw_extent_add(dev->core, id, generation, members, nr);
-	mutex_unlock(&dev->extent_lock);
 	memalloc_noio_restore(noio);
 	if (ret)
 		fail(extack, ret, extent_error(ret));

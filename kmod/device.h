@@ -3,7 +3,7 @@
  * A farswap device: core, transport and disk tied together. NEW (being set up, no disk) -> UP (the disk is there) ->
  * DOWN (being taken down) -> gone.
  *
- * Order of locks: devices_lock (device.c) > fsw_device.lock > fsw_device.extent_lock > the transport's and the core's.
+ * Order of locks: devices_lock (device.c) > fsw_device.lock > the transport's and the core's.
  */
 #ifndef FSW_DEVICE_H
 #define FSW_DEVICE_H
@@ -25,7 +25,6 @@ struct fsw_rdma;
 struct fsw_device {
 	struct kref refs;
 	struct rw_semaphore lock;	/* state, disk, and with DOWN the life of core and rdma; to look: for reading */
-	struct mutex extent_lock;	/* one caller of fsw_extent_add() at a time */
 	unsigned int state;		/* enum farswap_dev_state; 0: gone */
 	atomic_t openers;		/* opens of the disk; FSW_OPENERS_CLOSED: no more */
 	struct fsw_params params;

@@ -15,6 +15,7 @@ int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes, unsigned i
 	memset(x->hole, 0, sizeof(x->hole));
 	memset(x->holes, 0, sizeof(x->holes));
 	spin_lock_init(&x->home_lock);
+	mutex_init(&x->lock);
 	x->all = kvcalloc(x->max, sizeof(*x->all), GFP_KERNEL);
 	return x->all ? 0 : -ENOMEM;
 }
@@ -42,7 +43,7 @@ void fsw_extents_exit(struct fsw_extents *x)
 	kvfree(x->all);
 }
 
-static int members_check(const struct fsw_member *members, unsigned int nr)
+int fsw_members_check(const struct fsw_member *members, unsigned int nr)
 {
 	unsigned int i, j;
 
@@ -55,23 +56,28 @@ static int members_check(const struct fsw_member *members, unsigned int nr)
 	return 0;
 }
 
-/* Is one of the slabs in the extent already? Two frames would be one page. */
-static bool slab_shared(const struct fsw_extent *e, const struct fsw_member *members, unsigned int nr)
+static bool set_has(const struct fsw_set *set, const struct fsw_member *member)
 {
-	const struct fsw_set *set;
-	unsigned int i, j;
-	bool shared = false;
+	int m = fsw_set_find(set, member->peer);
 
-	rcu_read_lock();
-	set = rcu_dereference(e->set);
-	for (i = 0; i < set->nr; i++)
-		for (j = 0; j < nr; j++)
-			shared |= set->members[i].peer == members[j].peer && set->members[i].slab == members[j].slab;
-	rcu_read_unlock();
-	return shared;
+	return m >= 0 && set->members[m].slab == member->slab;
 }
 
-static struct fsw_set *set_new(u32 generation, const struct fsw_member *members, unsigned int nr)
+bool fsw_slabs_shared(struct fsw_extents *x, const struct fsw_extent *but, const struct fsw_member *members, unsigned int nr)
+{
+	const struct fsw_set *set;
+	unsigned int i, m;
+
+	for (i = 0; i < x->nr; i++) {
+		set = rcu_dereference_protected(x->all[i]->set, lockdep_is_held(&x->lock));
+		for (m = 0; m < nr && x->all[i] != but; m++)
+			if (set_has(set, &members[m]))
+				return true;
+	}
+	return false;
+}
+
+struct fsw_set *fsw_set_new(u32 generation, const struct fsw_member *members, unsigned int nr)
 {
 	struct fsw_set *set = kzalloc(sizeof(*set), GFP_KERNEL);
 
@@ -122,20 +128,19 @@ free:
 	return NULL;
 }
 
-int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr)
+static int add_locked(struct fsw_extents *x, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr)
 {
 	struct fsw_extent *e;
 	unsigned int i;
-	int ret = members_check(members, nr);
 
-	if (ret)
-		return ret;
 	for (i = 0; i < x->nr; i++)
-		if (x->all[i]->id == id || slab_shared(x->all[i], members, nr))
+		if (x->all[i]->id == id)
 			return -EEXIST;
+	if (fsw_slabs_shared(x, NULL, members, nr))
+		return -EEXIST;
 	if (x->nr == x->max)
 		return -ENOSPC;
-	e = extent_new(x, set_new(generation, members, nr));
+	e = extent_new(x, fsw_set_new(generation, members, nr));
 	if (!e)
 		return -ENOMEM;
 	e->id = id;
@@ -143,6 +148,18 @@ int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct 
 	x->all[x->nr] = e;
 	smp_store_release(&x->nr, x->nr + 1);
 	return 0;
+}
+
+int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr)
+{
+	int ret = nr <= x->copies ? fsw_members_check(members, nr) : -EINVAL;
+
+	if (ret)
+		return ret;
+	mutex_lock(&x->lock);
+	ret = add_locked(x, id, generation, members, nr);
+	mutex_unlock(&x->lock);
+	return ret;
 }
 
 struct fsw_extent *fsw_extents_get(struct fsw_extents *x, unsigned int index)
@@ -171,7 +188,7 @@ u64 fsw_run_claim(struct fsw_extents *x)
 	unsigned int i;
 
 	for (i = 0; (e = fsw_extents_get(x, i)); i++)
-		if (e->next_run < x->runs && fsw_extent_live(e) > (best ? fsw_extent_live(best) : 0))
+		if (e->next_run < x->runs && fsw_extent_gives(e) && fsw_extent_live(e) > (best ? fsw_extent_live(best) : 0))
 			best = e;
 	return best ? (u64)best->index * x->frames + best->next_run++ * FSW_CLUSTER : FSW_NO_FRAME;
 }
@@ -192,17 +209,17 @@ unsigned int fsw_extents_fresh(struct fsw_extents *x)
 	unsigned int i, fresh = 0;
 
 	for (i = 0; (e = fsw_extents_get(x, i)); i++)
-		if (fsw_extent_live(e))
+		if (fsw_extent_gives(e))
 			fresh += x->runs - READ_ONCE(e->next_run);
 	return fresh;
 }
 
-unsigned int fsw_extents_live(struct fsw_extents *x)
+unsigned int fsw_extents_giving(struct fsw_extents *x)
 {
 	struct fsw_extent *e;
-	unsigned int i, live = 0;
+	unsigned int i, giving = 0;
 
 	for (i = 0; (e = fsw_extents_get(x, i)); i++)
-		live += fsw_extent_live(e) > 0;
-	return live;
+		giving += fsw_extent_gives(e);
+	return giving;
 }

@@ -49,10 +49,20 @@ struct fsw_record {
 	bool any;				/* false: there is no bit in either */
 };
 
+/* OPEN -> SEALING -> SEALED or OPEN; SEALED -> SETTING -> OPEN or SEALED. Who moved it to one that ends in -ING, by cmpxchg, moves it on. */
+enum fsw_sealed {
+	FSW_OPEN,
+	FSW_SEALING,				/* in this and those below no frame of it is given out; what was posted drains */
+	FSW_SEALED,				/* nothing is written to it */
+	FSW_SETTING,				/* new members, if any; what is posted to the old ones drains */
+};
+
 struct fsw_extent {
 	u64 id;
+	enum fsw_sealed sealed;			/* looked at inside rcu_read_lock() until a frame is given out, see seal.c */
 	unsigned int index;			/* in fsw_extents.all */
-	struct fsw_set __rcu *set;
+	struct fsw_set __rcu *set;		/* changed under fsw_extents.lock */
+	struct fsw_set *leaving;		/* the one before while it may still be posted to, or NULL; under fsw_extents.lock */
 	struct fsw_record records[FARSWAP_COPIES_MAX];	/* fsw_extents.copies of them */
 	atomic_t *words;			/* one per frame */
 	atomic_t *run_free;			/* frames of each run of FSW_CLUSTER with no slot in use; quarantined ones count */
@@ -66,6 +76,7 @@ struct fsw_extents {
 	unsigned int max;
 	unsigned int nr;			/* published: smp_store_release after all[nr] is whole */
 	struct fsw_extent **all;
+	struct mutex lock;			/* who adds to all, or changes a set */
 	spinlock_t home_lock;			/* next_run of each, every cluster's home, pack and pack_left; irq-safe */
 	u64 pack;				/* the next frame for packed pages, in a run claimed for them */
 	unsigned int pack_left;			/* frames of that run from there on */
@@ -78,7 +89,7 @@ struct fsw_extents {
 
 int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes, unsigned int copies);
 void fsw_extents_exit(struct fsw_extents *x);
-/* As fsw_extent_add() in core.h, without the map's tables. */
+/* As fsw_extent_add() in core.h. */
 int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr);
 
 struct fsw_extent *fsw_extents_get(struct fsw_extents *x, unsigned int index);	/* NULL: none. Any context */
@@ -92,6 +103,7 @@ static inline unsigned int fsw_frame_offset(struct fsw_extents *x, u64 frame)
 /* ---- set.c: the set as it is now; any context. Who names a generation is told when it is not that of the set any more. ---- */
 u32 fsw_extent_generation(const struct fsw_extent *e);
 unsigned int fsw_extent_live(const struct fsw_extent *e);	/* members read and written now */
+bool fsw_extent_gives(const struct fsw_extent *e);	/* live and not sealed: frames of it are given out */
 unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation);	/* members; 0: another set */
 bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, struct fsw_member *member);
 /*
@@ -109,6 +121,7 @@ int fsw_set_find(const struct fsw_set *set, const struct fsw_peer *peer);	/* the
 bool fsw_record_has(const struct fsw_record *r, unsigned int f);
 void fsw_record_miss(struct fsw_record *r, unsigned int f);
 unsigned int fsw_record_count(struct fsw_extents *x, const struct fsw_record *r);	/* frames */
+void fsw_record_clear(struct fsw_extents *x, struct fsw_record *r);
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame);
 /* Where the member keeps the bytes of a STORED entry: fsw_entry_length() of them. */
 u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct fsw_entry e);
@@ -124,7 +137,7 @@ struct fsw_slots {
 };
 
 /*
- * A whole frame for an uncompressed page, on an extent with a live member: at home if it can, at next (the frame after the last one
+ * A whole frame for an uncompressed page, on an extent that gives: at home if it can, at next (the frame after the last one
  * given to this window) or anywhere otherwise.
  */
 struct fsw_slots fsw_frame_alloc(struct fsw_extents *x, struct fsw_cluster *c, u64 slot, u64 next);
@@ -151,10 +164,14 @@ bool fsw_frame_seal(struct fsw_extents *x, u64 frame);
 void fsw_frame_unseal(struct fsw_extents *x, u64 frame);
 
 /* ---- extent.c ---- */
-/* The next run that is nobody's, on the extent with most live members that has one: its first frame, or FSW_NO_FRAME. Under home_lock. */
+struct fsw_set *fsw_set_new(u32 generation, const struct fsw_member *members, unsigned int nr);	/* or NULL */
+int fsw_members_check(const struct fsw_member *members, unsigned int nr);	/* -EINVAL: none, too many, the same peer twice */
+/* Has an extent other than this one (NULL: any) one of the slabs? Two frames would be one page. Under lock. */
+bool fsw_slabs_shared(struct fsw_extents *x, const struct fsw_extent *but, const struct fsw_member *members, unsigned int nr);
+/* The next run that is nobody's, on the extent with most live members that gives one: its first frame, or FSW_NO_FRAME. Under home_lock. */
 u64 fsw_run_claim(struct fsw_extents *x);
-unsigned int fsw_extents_fresh(struct fsw_extents *x);	/* runs on live extents that are nobody's home */
-unsigned int fsw_extents_live(struct fsw_extents *x);	/* extents with a live member */
+unsigned int fsw_extents_fresh(struct fsw_extents *x);	/* runs on extents that give, that are nobody's home */
+unsigned int fsw_extents_giving(struct fsw_extents *x);	/* extents that give frames */
 unsigned int fsw_extent_used(struct fsw_extents *x, const struct fsw_extent *e);
 
 #endif

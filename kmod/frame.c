@@ -25,6 +25,11 @@ static bool frame_live(struct fsw_extents *x, u64 frame)
 	return fsw_extent_live(fsw_frame_extent(x, frame)) > 0;
 }
 
+static bool frame_gives(struct fsw_extents *x, u64 frame)
+{
+	return fsw_extent_gives(fsw_frame_extent(x, frame));
+}
+
 /* ---- taking and giving back ---- */
 
 /* The slots of the class that a frame with this word could give out. */
@@ -56,14 +61,15 @@ static void hole_came(struct fsw_extents *x, unsigned int class)
 		WRITE_ONCE(x->holes[class], true);
 }
 
-/* Up to nr slots of the frame, pinned once each; 0: none. */
+/* Up to nr slots of the frame, pinned once each; 0: none. Inside rcu_read_lock(): fsw_extent_seal() waits for who did not see it sealed. */
 static u32 slots_take(struct fsw_extents *x, u64 frame, unsigned int class, unsigned int nr)
 {
+	bool open = READ_ONCE(fsw_frame_extent(x, frame)->sealed) == FSW_OPEN;
 	atomic_t *word = fsw_frame_word(x, frame);
 	u32 old = atomic_read(word), was, mask;
 
 	for (;;) {
-		mask = lowest_bits(word_holes(old, class), nr);
+		mask = open ? lowest_bits(word_holes(old, class), nr) : 0;
 		if (!mask || (old & FSW_FRAME_PINS) + FSW_SUBS > FSW_FRAME_PINS)
 			return 0;
 		was = atomic_cmpxchg(word, old, (old | mask << FSW_FRAME_USED | class << FSW_FRAME_CLASS) + hweight32(mask));
@@ -153,8 +159,11 @@ void fsw_frame_unseal(struct fsw_extents *x, u64 frame)
 
 static struct fsw_slots slots_at(struct fsw_extents *x, u64 frame, unsigned int class, unsigned int nr)
 {
-	u32 mask = slots_take(x, frame, class, nr);
+	u32 mask;
 
+	rcu_read_lock();
+	mask = slots_take(x, frame, class, nr);
+	rcu_read_unlock();
 	return (struct fsw_slots){ mask ? frame : FSW_NO_FRAME, mask };
 }
 
@@ -166,7 +175,7 @@ static struct fsw_slots run_search(struct fsw_extents *x, u64 first, unsigned in
 	struct fsw_slots got = no_slots;
 	unsigned int i;
 
-	if (atomic_read(frame_run_free(x, first)) <= 0)
+	if (atomic_read(frame_run_free(x, first)) <= 0 || !frame_gives(x, first))
 		return got;
 	for (i = 0; i < FSW_CLUSTER && !got.mask; i++)
 		if (atomic_read(fsw_frame_word(x, first + i)) == 0)
@@ -182,8 +191,6 @@ static struct fsw_slots anywhere(struct fsw_extents *x, unsigned int class, unsi
 
 	for (n = 0; n < runs; n++) {
 		run = (READ_ONCE(x->cursor) + n) % runs;
-		if (!fsw_extent_live(x->all[run / x->runs]))
-			continue;
 		got = run_search(x, (u64)run * FSW_CLUSTER, class, nr);
 		if (got.mask) {
 			WRITE_ONCE(x->cursor, run);
@@ -195,7 +202,7 @@ static struct fsw_slots anywhere(struct fsw_extents *x, unsigned int class, unsi
 
 /* ---- at home ---- */
 
-/* Give the cluster a home run; again if its extent has died. */
+/* Give the cluster a home run; again if its extent has died. One that is sealed it keeps: that passes. */
 static u64 home_find(struct fsw_extents *x, struct fsw_cluster *c)
 {
 	unsigned long flags;
@@ -222,7 +229,7 @@ struct fsw_slots fsw_frame_alloc(struct fsw_extents *x, struct fsw_cluster *c, u
 	if (home != FSW_NO_FRAME) {
 		got = slots_at(x, home + slot % FSW_CLUSTER, 0, 1);
 		/* stay in one run, and so in one WRITE, where the home frame is taken */
-		if (!got.mask && next != FSW_NO_FRAME && next % FSW_CLUSTER && frame_live(x, next))
+		if (!got.mask && next != FSW_NO_FRAME && next % FSW_CLUSTER && frame_gives(x, next))
 			got = slots_at(x, next, 0, 1);
 		if (!got.mask)
 			got = run_search(x, home, 0, 1);
@@ -244,7 +251,7 @@ static u64 run_empty(struct fsw_extents *x)
 
 		run = (x->pack_cursor + n) % runs;
 		e = x->all[run / x->runs];
-		if (run % x->runs < e->next_run && atomic_read(&e->run_free[run % x->runs]) >= PACK_EMPTY && fsw_extent_live(e)) {
+		if (run % x->runs < e->next_run && atomic_read(&e->run_free[run % x->runs]) >= PACK_EMPTY && fsw_extent_gives(e)) {
 			x->pack_cursor = run + 1;
 			return (u64)run * FSW_CLUSTER;
 		}
@@ -258,7 +265,7 @@ static void pack_reserve(struct fsw_extents *x, struct fsw_pack *pack)
 	unsigned long flags;
 
 	spin_lock_irqsave(&x->home_lock, flags);
-	if (!x->pack_left || !frame_live(x, x->pack)) {
+	if (!x->pack_left || !frame_gives(x, x->pack)) {
 		u64 run = run_empty(x);
 
 		if (run == FSW_NO_FRAME)
@@ -308,7 +315,7 @@ static struct fsw_slots hole_search(struct fsw_extents *x, unsigned int class, u
 		if (n % RESCHED == RESCHED - 1)
 			cond_resched();
 		word = atomic_read(fsw_frame_word(x, frame));
-		if (!word || !word_holes(word, class) || !frame_live(x, frame))
+		if (!word || !word_holes(word, class) || !frame_gives(x, frame))
 			continue;
 		got = slots_at(x, frame, class, nr);
 		if (got.mask) {

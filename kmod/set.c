@@ -25,6 +25,13 @@ unsigned int fsw_record_count(struct fsw_extents *x, const struct fsw_record *r)
 	return nr;
 }
 
+void fsw_record_clear(struct fsw_extents *x, struct fsw_record *r)
+{
+	memset(r->missed, 0, BITS_TO_LONGS(x->frames) * sizeof(long));
+	memset(r->mending, 0, BITS_TO_LONGS(x->frames) * sizeof(long));
+	WRITE_ONCE(r->any, false);
+}
+
 /* ---- looking at a set ---- */
 
 u32 fsw_extent_generation(const struct fsw_extent *e)
@@ -48,6 +55,11 @@ unsigned int fsw_extent_live(const struct fsw_extent *e)
 		live += fsw_peer_live(set->members[i].peer);
 	rcu_read_unlock();
 	return live;
+}
+
+bool fsw_extent_gives(const struct fsw_extent *e)
+{
+	return READ_ONCE(e->sealed) == FSW_OPEN && fsw_extent_live(e);
 }
 
 unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation)

@@ -26,6 +26,8 @@ typedef uint8_t u8;
 #define NR_CPUS 2
 extern int world_cpu;		/* the CPU that runs now */
 extern int world_locks;		/* locks held now: nothing may come in between while > 0 */
+extern int world_rcu;		/* inside rcu_read_lock(): others may come in between, but nothing may sleep */
+extern int world_rcu_outside;	/* the same of the task that the present one came in between of: no grace period ends */
 extern bool world_worker;	/* the running task is a workqueue's */
 extern bool world_reclaim;	/* the running task is giving memory back */
 extern u64 world_ns;		/* virtual time */
@@ -72,6 +74,7 @@ typedef struct { int v; } atomic_t;
 typedef struct { long long v; } atomic64_t;
 #define atomic_set(a, n) ((void)((a)->v = (n)))
 #define atomic_read(a) ((a)->v)
+#define atomic_read_acquire(a) ((a)->v)
 #define atomic_inc(a) ((void)(a)->v++)
 #define atomic_dec(a) ((void)(a)->v--)
 #define atomic_add(n, a) ((void)((a)->v += (n)))
@@ -95,16 +98,25 @@ static inline int atomic_cmpxchg(atomic_t *a, int old, int new)
 
 #define cmpxchg(p, old, new) ({ __typeof__(*(p)) _v = *(p); if (_v == (old)) *(p) = (new); _v; })
 
-#define rcu_read_lock() do { } while (0)
-#define rcu_read_unlock() do { } while (0)
-#define synchronize_rcu() world_step()
+#define rcu_read_lock() ((void)world_rcu++)
+#define rcu_read_unlock() ((void)world_rcu--)
+#define synchronize_rcu() (assert(!world_rcu && !world_rcu_outside), world_step())
 #define __rcu
 #define rcu_dereference(p) READ_ONCE(p)
-#define rcu_dereference_protected(p, c) (p)
+#define rcu_dereference_protected(p, c) (assert(c), (p))
 #define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
 #define RCU_INIT_POINTER(p, v) ((void)((p) = (v)))
 
 /* ---- locks ---- */
+struct mutex {
+	bool held;
+};
+
+#define mutex_init(m) ((void)((m)->held = false))
+#define mutex_lock(m) (assert(!(m)->held && !world_locks && !world_rcu), (void)((m)->held = true))
+#define mutex_unlock(m) ((void)((m)->held = false))
+#define lockdep_is_held(m) ((m)->held)
+
 typedef struct { bool held; } spinlock_t;
 typedef struct { spinlock_t lock; unsigned int seq; } seqlock_t;
 
@@ -233,6 +245,7 @@ static inline void memset64(u64 *p, u64 word, size_t n)
 /* ---- time, waiting, work: jiffies are milliseconds ---- */
 #define ktime_get_ns() world_ns
 #define msecs_to_jiffies(ms) ((unsigned long)(ms))
+#define fsleep(us) ({ u64 _until = world_ns + (us) * NSEC_PER_USEC; do world_wait(_until); while (world_ns < _until); })
 #define nsecs_to_jiffies(ns) ((unsigned long)((ns) / NSEC_PER_MSEC))
 
 typedef struct { int unused; } wait_queue_head_t;

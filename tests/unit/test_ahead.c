@@ -433,13 +433,13 @@ static void other_bytes_are_counted_and_another_copy_is_read(void **state)
 	load_calm(0);
 	assert_int_equal(f->lines[4].slot, 5);
 	for (i = 0; i < 3; i++)
-		if (f->chain.peer == &world.peers[i].peer)
+		if (f->chain.peer == &world.peers[i]->peer)
 			break;
 	assert_true(i < 3);
 	((char *)f->buf.va)[f->lines[4].offset + 77] ^= 1;
 	load_calm(5);
 	assert_int_equal(world_counters(core).corrupt, 1);
-	assert_int_equal(atomic64_read(&world.peers[i].peer.corrupt), 1);
+	assert_int_equal(atomic64_read(&world.peers[i]->peer.corrupt), 1);
 	assert_int_equal(world_counters(core).load_errors, 0);
 }
 

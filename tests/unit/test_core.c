@@ -192,7 +192,7 @@ static unsigned int sound_members(const struct fsw_extent *x)
 
 	for (m = 0; m < set->nr; m++)
 		sound += fsw_peer_live(set->members[m].peer) &&
-			 (rotten == WORLD_PEERS || set->members[m].peer != &world.peers[rotten].peer);
+			 (rotten == WORLD_PEERS || set->members[m].peer != &world.peers[rotten]->peer);
 	return sound;
 }
 
@@ -203,10 +203,10 @@ static bool expendable(unsigned int peer)
 	unsigned int i;
 	bool good = true;
 
-	WRITE_ONCE(world.peers[peer].peer.state, FARSWAP_PEER_LOST);	/* for a moment: nothing runs meanwhile */
+	WRITE_ONCE(world.peers[peer]->peer.state, FARSWAP_PEER_LOST);	/* for a moment: nothing runs meanwhile */
 	for (i = 0; (x = fsw_extents_get(&core->extents, i)); i++)
 		good = good && sound_members(x);
-	WRITE_ONCE(world.peers[peer].peer.state, FARSWAP_PEER_LIVE);
+	WRITE_ONCE(world.peers[peer]->peer.state, FARSWAP_PEER_LIVE);
 	return good;
 }
 
@@ -228,7 +228,7 @@ static void do_kill(void)
 {
 	unsigned int peer = world_random(WORLD_PEERS);
 
-	if (fsw_peer_live(&world.peers[peer].peer) && (lossy || expendable(peer))) {
+	if (fsw_peer_live(&world.peers[peer]->peer) && (lossy || expendable(peer))) {
 		world_kill(peer);
 		kills++;
 		note_lost();
@@ -253,7 +253,7 @@ static void do_extent(void)
 	for (i = 0; i < WORLD_PEERS && nr < 3; i++) {
 		unsigned int p = (extent_id + i) % WORLD_PEERS;
 
-		if (fsw_peer_live(&world.peers[p].peer))
+		if (fsw_peer_live(&world.peers[p]->peer))
 			set[nr++] = p;
 	}
 	if (!nr || (nr == 1 && set[0] == rotten && !lossy))
@@ -349,7 +349,7 @@ static void check_copies(void)
 		for (i = 0; fsw_extent_info(core, i, &x) && x.id != info.extent; i++)
 			;
 		for (m = 0; m < x.nr; m++)
-			if (x.members[m].live && (rotten == WORLD_PEERS || x.members[m].node != world.peers[rotten].peer.node))
+			if (x.members[m].live && (rotten == WORLD_PEERS || x.members[m].node != world.peers[rotten]->peer.node))
 				assert_true(info.good & 1 << m);
 	}
 	for (slot = 0; slot < SLOTS; slot++)

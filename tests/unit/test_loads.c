@@ -87,7 +87,7 @@ static void a_flipped_bit_is_seen_and_another_copy_read(void **state)
 		load_is_right();
 	assert_int_equal(world_counters(core).corrupt, 1);	/* not read again while there are others */
 	assert_int_equal(world_counters(core).degraded, 1);
-	assert_int_equal(world_counters(core).corrupt, atomic64_read(&world.peers[0].peer.corrupt));
+	assert_int_equal(world_counters(core).corrupt, atomic64_read(&world.peers[0]->peer.corrupt));
 	assert_int_equal(world_counters(core).load_errors, 0);
 }
 

@@ -22,15 +22,20 @@ struct read {
 };
 
 struct world world;
-int world_cpu, world_locks;
+int world_cpu, world_locks, world_rcu, world_rcu_outside;
 bool world_worker, world_reclaim;
 u64 world_ns;
 
 static struct op *ops[OPS_MAX];
 static struct read reads[WORLD_READS];
 static struct delayed_work *works;
-static void *slabs[256];
-static unsigned int nr_slabs, stepping;
+static struct slab {
+	char *memory;
+	unsigned int donor;
+	bool released;
+} slabs[WORLD_SLABS];
+static struct world_peer *graves;
+static unsigned int nr_slabs, last_node, stepping;
 static u64 rng;
 
 u32 world_random(u32 below)
@@ -96,6 +101,17 @@ static void check_quarantine(u64 remote, u32 bytes, bool write)
 		assert(!((write || (ops[i]->chain && !ops[i]->fetch)) && touches(ops[i], remote, bytes)));
 }
 
+/* Nobody is given memory that is none of a slab's, or of one that was let go of. */
+static void check_slab(u64 remote, u32 bytes)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_slabs; i++)
+		if (overlap((uintptr_t)slabs[i].memory, WORLD_SLAB, remote, bytes))
+			break;
+	assert(i < nr_slabs && !slabs[i].released && remote + bytes <= (uintptr_t)slabs[i].memory + WORLD_SLAB);
+}
+
 static void op_add(struct op *op)
 {
 	op->not_before = world_random(100) < world.late_percent ? world_ns + 3000 * NSEC_PER_MSEC : world_ns;
@@ -152,9 +168,11 @@ static bool op_step(unsigned int i)
 	unsigned int halves = op->chain ? op->nr * 2 : 2;
 
 	if (!fsw_peer_live(op->peer)) {
-		if (op->done < halves && world_random(2))
+		struct world_peer *peer = (struct world_peer *)op->peer;
+
+		if (op->done < halves && !peer->fenced && world_random(2))
 			op_deliver(op);	/* was on the wire already */
-		((struct world_peer *)op->peer)->flushed++;
+		peer->flushed++;
 		op_end(i, -ECONNRESET);
 		return true;
 	}
@@ -187,9 +205,13 @@ static bool anything(void)
 
 void world_step(void)
 {
+	int rcu = world_rcu;
+
 	if (world_locks || stepping || world_random(8))
 		return;
 	stepping++;
+	world_rcu_outside = rcu;
+	world_rcu = 0;
 	if (world.other_cpu && !world_random(4)) {
 		int was = world_cpu;
 
@@ -199,11 +221,14 @@ void world_step(void)
 	} else {
 		anything();
 	}
+	world_rcu = rcu;
+	world_rcu_outside = 0;
 	stepping--;
 }
 
 void world_wait(u64 until_ns)
 {
+	assert(!world_rcu);
 	if (!anything())
 		world_ns = min(until_ns, world_ns + (1 + world_random(20)) * NSEC_PER_MSEC);
 }
@@ -223,9 +248,43 @@ void world_quiet(void)
 	}
 }
 
+static void peer_new(unsigned int donor)
+{
+	struct world_peer *peer = calloc(1, sizeof(*peer));
+
+	peer->peer = (struct fsw_peer){ .node = ++last_node, .state = FARSWAP_PEER_LIVE };
+	world.peers[donor] = peer;
+}
+
+void world_reconnect(unsigned int donor)
+{
+	struct world_peer *old = world.peers[donor];
+
+	assert(!fsw_peer_live(&old->peer));
+	old->fenced = true;
+	old->next = graves;
+	graves = old;
+	peer_new(donor);
+}
+
+/* With NULL: all. */
+void world_bury(struct fsw_core *core)
+{
+	struct world_peer **at = &graves, *peer;
+
+	while ((peer = *at)) {
+		if (core && fsw_peer_named(core, &peer->peer)) {
+			at = &peer->next;
+			continue;
+		}
+		*at = peer->next;
+		free(peer);
+	}
+}
+
 void world_kill(unsigned int peer)
 {
-	WRITE_ONCE(world.peers[peer].peer.state, FARSWAP_PEER_LOST);
+	WRITE_ONCE(world.peers[peer]->peer.state, FARSWAP_PEER_LOST);
 }
 
 /* ---- the transport's calls ---- */
@@ -254,6 +313,7 @@ static void chain_add(struct fsw_chain *chain, const struct fsw_buffer *buf, con
 	assert(nr && nr <= FSW_WINDOW_MAX && world_locks == 0);
 	for (i = 0; i < nr; i++) {
 		check_quarantine(pieces[i].remote, pieces[i].bytes, !fetch);
+		check_slab(pieces[i].remote, pieces[i].bytes);
 		assert(pieces[i].offset + pieces[i].bytes <= buf->bytes);
 	}
 	op->chain = chain;
@@ -318,6 +378,7 @@ static void read_post(void *transport, struct fsw_read *read, struct fsw_peer *p
 	(void)transport;
 	(void)rkey;
 	check_quarantine(remote, bytes, false);
+	check_slab(remote, bytes);
 	world.reads++;
 	op->read = container_of(read, struct read, read);
 	op->peer = peer;
@@ -381,8 +442,9 @@ void world_start(u64 seed)
 	memset(&world, 0, sizeof(world));
 	works = NULL;
 	world_ns = 0;
+	last_node = 0;
 	for (i = 0; i < WORLD_PEERS; i++)
-		world.peers[i].peer = (struct fsw_peer){ .node = i + 1, .state = FARSWAP_PEER_LIVE };
+		peer_new(i);
 	for (i = 0; i < WORLD_READS; i++) {
 		reads[i] = (struct read){ 0 };
 		buffer_get(NULL, &reads[i].buf, FSW_PAGE);
@@ -397,7 +459,10 @@ void world_end(void)
 	for (i = 0; i < WORLD_READS; i++)
 		buffer_put(NULL, &reads[i].buf);
 	while (nr_slabs)
-		free(slabs[--nr_slabs]);
+		free(slabs[--nr_slabs].memory);
+	for (i = 0; i < WORLD_PEERS; i++)
+		free(world.peers[i]);
+	world_bury(NULL);
 }
 
 void world_stop(struct fsw_core *core)
@@ -420,20 +485,43 @@ struct farswap_counters world_counters(struct fsw_core *core)
 	return c;
 }
 
+struct fsw_member world_slab(unsigned int peer)
+{
+	struct slab *slab = &slabs[nr_slabs];
+
+	assert(nr_slabs < WORLD_SLABS);
+	*slab = (struct slab){ .memory = malloc(WORLD_SLAB), .donor = peer };
+	memset(slab->memory, 0xa5, WORLD_SLAB);
+	return (struct fsw_member){ .peer = &world.peers[peer]->peer, .slab = ++nr_slabs, .remote = (uintptr_t)slab->memory };
+}
+
+unsigned int world_donor(u64 slab)
+{
+	return slabs[slab - 1].donor;
+}
+
+char *world_memory(u64 slab)
+{
+	return slabs[slab - 1].memory;
+}
+
+void world_release(u64 slab)
+{
+	unsigned int i;
+
+	for (i = 0; i < world.in_flight; i++)
+		assert(!touches(ops[i], (uintptr_t)world_memory(slab), WORLD_SLAB));
+	memset(world_memory(slab), 0xee, WORLD_SLAB);
+	slabs[slab - 1].released = true;
+}
+
 int world_extent(struct fsw_core *core, u64 id, const unsigned int *peers, unsigned int nr)
 {
 	struct fsw_member members[FARSWAP_COPIES_MAX];
 	unsigned int i;
 
-	for (i = 0; i < nr; i++) {
-		void *slab = malloc(WORLD_SLAB);
-
-		memset(slab, 0xa5, WORLD_SLAB);
-		assert(nr_slabs < sizeof(slabs) / sizeof(slabs[0]));
-		slabs[nr_slabs++] = slab;
-		members[i] = (struct fsw_member){ .peer = &world.peers[peers[i]].peer, .slab = nr_slabs,
-						  .remote = (uintptr_t)slab };
-	}
+	for (i = 0; i < nr; i++)
+		members[i] = world_slab(peers[i]);
 	return fsw_extent_add(core, id, 1, members, nr);
 }
 
@@ -447,7 +535,7 @@ bool world_corrupt(struct fsw_core *core, u64 slot, unsigned int peer)
 		return false;
 	set = fsw_frame_extent(&core->extents, fsw_entry_index(e))->set;
 	for (m = 0; m < set->nr; m++)
-		if (set->members[m].peer == &world.peers[peer].peer) {
+		if (set->members[m].peer == &world.peers[peer]->peer) {
 			char *p = (char *)(uintptr_t)fsw_entry_remote(&core->extents, &set->members[m], e);
 
 			p[world_random(fsw_entry_length(e))] ^= 1 << world_random(8);

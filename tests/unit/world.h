@@ -12,13 +12,17 @@
 #define WORLD_READS	6
 #define WORLD_SLAB	FARSWAP_SLAB_BYTES_MIN
 
+#define WORLD_SLABS	512
+
 struct world_peer {
 	struct fsw_peer peer;
 	unsigned int flushed;	/* work requests ended by its failure */
+	bool fenced;		/* its donor destroyed its queue pairs: nothing of what was on the wire arrives any more */
+	struct world_peer *next;	/* of those that another has followed */
 };
 
 struct world {
-	struct world_peer peers[WORLD_PEERS];
+	struct world_peer *peers[WORLD_PEERS];	/* by donor, the one that it has now */
 	unsigned int late_percent;	/* operations that take seconds */
 	unsigned int at_once_percent;	/* chains that complete before write() returns */
 	unsigned int chains, pieces;	/* posted: doorbells and WRITEs */
@@ -40,6 +44,12 @@ void world_stop(struct fsw_core *core);	/* the device goes: every peer ends, the
 struct farswap_counters world_counters(struct fsw_core *core);
 void world_end(void);			/* frees slabs; asserts that nothing is in flight */
 void world_kill(unsigned int peer);	/* its queue pairs go to error */
+void world_reconnect(unsigned int peer);	/* the donor of a LOST peer has a new one, which has nothing */
+void world_bury(struct fsw_core *core);	/* forget the peers that no set names any more */
+struct fsw_member world_slab(unsigned int peer);	/* a new one there */
+unsigned int world_donor(u64 slab);		/* whose it is */
+char *world_memory(u64 slab);
+void world_release(u64 slab);		/* asserts that nothing can touch it, now or later */
 /* A new extent on the given peers; its slabs are the world's. */
 int world_extent(struct fsw_core *core, u64 id, const unsigned int *peers, unsigned int nr);
 /* Change one byte of the slot's copy on the peer; false when it has none. */
