@@ -207,21 +207,29 @@ int fsw_device_start(struct fsw_device *dev, struct netlink_ext_ack *extack)
 
 /* ---- peers and extents ---- */
 
+/* Until up_read() it is there, and not going down. */
+static int device_enter(struct fsw_device *dev, struct netlink_ext_ack *extack)
+{
+	down_read(&dev->lock);
+	if (dev->state == FARSWAP_DEV_NEW || dev->state == FARSWAP_DEV_UP)
+		return 0;
+	up_read(&dev->lock);
+	return fail(extack, -ENODEV, "the device is going down");
+}
+
 int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *config, struct netlink_ext_ack *extack)
 {
 	struct fsw_rdma_peer *peer;
-	const char *why = NULL;
+	const char *why;
 	unsigned int noio;
-	int ret;
+	int ret = device_enter(dev, extack);
 
-	down_read(&dev->lock);
-	if (dev->state != FARSWAP_DEV_NEW && dev->state != FARSWAP_DEV_UP)
-		peer = ERR_PTR(fail(extack, -ENODEV, "the device is going down"));
-	else
-		peer = fsw_rdma_peer_new(dev->rdma, config, &why);
+	if (ret)
+		return ret;
+	peer = fsw_rdma_peer_new(dev->rdma, config, &why);
 	up_read(&dev->lock);
 	if (IS_ERR(peer))
-		return why ? fail(extack, PTR_ERR(peer), why) : PTR_ERR(peer);
+		return fail(extack, PTR_ERR(peer), why);
 	/* the peer is on the transport's list now: fsw_rdma_stop() interrupts it and waits */
 	noio = memalloc_noio_save();	/* pages may wait for it, so it must not wait for pages */
 	ret = fsw_rdma_peer_connect(peer, &why);
@@ -229,66 +237,141 @@ int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *co
 	return ret ? fail(extack, ret, why) : 0;
 }
 
-static int members_find(struct fsw_device *dev, const struct fsw_member_config *from, struct fsw_member *to,
-			unsigned int nr, struct netlink_ext_ack *extack)
+int fsw_device_peer_del(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack)
+{
+	const char *why;
+	int ret = device_enter(dev, extack);
+
+	if (ret)
+		return ret;
+	ret = fsw_rdma_peer_del(dev->rdma, node, &why);
+	up_read(&dev->lock);
+	return ret ? fail(extack, ret, why) : 0;
+}
+
+/* The peers of an extent's members, and those that they succeed. All are held until they are put. */
+struct members {
+	struct fsw_member to[FARSWAP_COPIES_MAX];
+	struct fsw_peer *succeeds[FARSWAP_COPIES_MAX];
+};
+
+static void members_put(struct fsw_device *dev, struct members *members)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr; i++) {
-		to[i] = (struct fsw_member){
-			.peer = fsw_rdma_peer_find(dev->rdma, from[i].node),
-			.slab = from[i].slab,
-			.incarnation = from[i].incarnation,
-			.remote = from[i].remote,
-			.rkey = from[i].rkey,
-		};
-		if (!to[i].peer)
-			return fail(extack, -ENOENT, "a member's node is no peer of the device");
-		if (!fsw_peer_live(to[i].peer))
-			return fail(extack, -ENOTCONN, "a member's node is not live");
-		if (from[i].remote + dev->params.slab_bytes < from[i].remote)
-			return fail(extack, -ERANGE, "a member's region does not fit in its address space");
+	for (i = 0; i < FARSWAP_COPIES_MAX; i++) {
+		if (members->to[i].peer)
+			fsw_rdma_peer_put(dev->rdma, members->to[i].peer);
+		if (members->succeeds[i])
+			fsw_rdma_peer_put(dev->rdma, members->succeeds[i]);
 	}
+}
+
+static int member_get(struct fsw_device *dev, const struct fsw_member_config *from, struct fsw_member *to,
+		      struct fsw_peer **succeeds, struct netlink_ext_ack *extack)
+{
+	*to = (struct fsw_member){
+		.peer = fsw_rdma_peer_get(dev->rdma, from->node),
+		.slab = from->slab,
+		.incarnation = from->incarnation,
+		.remote = from->remote,
+		.rkey = from->rkey,
+	};
+	if (from->heir)
+		*succeeds = fsw_rdma_peer_get(dev->rdma, from->succeeds);
+	if (!to->peer || (from->heir && !*succeeds))
+		return fail(extack, -ENOENT, "a member's node is no peer of the device");
+	if (!fsw_peer_live(to->peer) && to->peer != *succeeds)
+		return fail(extack, -ENOTCONN, "a member's node is not live");
+	if (from->remote + dev->params.slab_bytes < from->remote)
+		return fail(extack, -ERANGE, "a member's region does not fit in its address space");
 	return 0;
 }
 
 static const char *extent_error(int error)
 {
 	switch (error) {
+	case -ENOENT:
+		return "there is no such extent";
+	case -ESTALE:
+		return "the extent is in another generation";
+	case -EBUSY:
+		return "the extent is sealed, or just being sealed or set";
+	case -ETIMEDOUT:
+		return "what is being written to the extent did not end: it is not sealed";
 	case -EEXIST:
-		return "the extent exists";
+		return "the extent exists, or one has a member's slab";
 	case -ENOSPC:
 		return "the device has all the extents that it can use";
 	case -ENOMEM:
 		return "out of memory: the extent's tables";
 	default:
-		return "the members are more than copies, or two are on one node";
+		return "the extent is not sealed, or the members are more than copies, two of one node, or succeed nobody";
 	}
+}
+
+/* Add an extent, or set its members. */
+static int extent_change(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *config, unsigned int nr,
+			 bool set, struct netlink_ext_ack *extack)
+{
+	struct members members = { 0 };
+	unsigned int i, noio;
+	int ret = device_enter(dev, extack);
+
+	if (ret)
+		return ret;
+	for (i = 0; i < nr && !ret; i++)
+		ret = member_get(dev, &config[i], &members.to[i], &members.succeeds[i], extack);
+	if (!ret) {
+		noio = memalloc_noio_save();	/* stores may wait for this very extent */
+		ret = set ? fsw_extent_set(dev->core, id, generation, members.to, nr, members.succeeds) :
+			    fsw_extent_add(dev->core, id, generation, members.to, nr);
+		memalloc_noio_restore(noio);
+		if (ret)
+			fail(extack, ret, extent_error(ret));
+	}
+	members_put(dev, &members);
+	up_read(&dev->lock);
+	return ret;
 }
 
 int fsw_device_extent_add(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *config,
 			  unsigned int nr, struct netlink_ext_ack *extack)
 {
-	struct fsw_member members[FARSWAP_COPIES_MAX];
-	unsigned int noio;
-	int ret;
+	unsigned int i;
 
-	down_read(&dev->lock);
-	if (dev->state != FARSWAP_DEV_NEW && dev->state != FARSWAP_DEV_UP) {
-		ret = fail(extack, -ENODEV, "the device is going down");
-		goto unlock;
-	}
-	ret = members_find(dev, config, members, nr, extack);
+	for (i = 0; i < nr; i++)
+		if (config[i].heir)
+			return fail(extack, -EINVAL, "a new extent's member succeeds nobody");
+	return extent_change(dev, id, generation, config, nr, false, extack);
+}
+
+int fsw_device_extent_set(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *config,
+			  unsigned int nr, struct netlink_ext_ack *extack)
+{
+	return extent_change(dev, id, generation, config, nr, true, extack);
+}
+
+static int extent_do(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack,
+		     int (*what)(struct fsw_core *core, u64 id, u32 generation))
+{
+	int ret = device_enter(dev, extack);
+
 	if (ret)
-		goto unlock;
-	noio = memalloc_noio_save();	/* stores may wait for this very extent */
-	ret = fsw_extent_add(dev->core, id, generation, members, nr);
-	memalloc_noio_restore(noio);
-	if (ret)
-		fail(extack, ret, extent_error(ret));
-unlock:
+		return ret;
+	ret = what(dev->core, id, generation);
 	up_read(&dev->lock);
-	return ret;
+	return ret ? fail(extack, ret, extent_error(ret)) : 0;
+}
+
+int fsw_device_extent_seal(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack)
+{
+	return extent_do(dev, id, generation, extack, fsw_extent_seal);
+}
+
+int fsw_device_extent_open(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack)
+{
+	return extent_do(dev, id, generation, extack, fsw_extent_open);
 }
 
 /* ---- going ---- */

@@ -67,14 +67,23 @@ struct fsw_peer_config {
 /* Connects, up to some 16 s, without the device's lock; a kill signal ends it. -EEXIST, -EINTR, or the step's error */
 int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *config, struct netlink_ext_ack *extack);
 
+/* -ENOENT, -EBUSY: it is not LOST and torn down, or an extent's set names it */
+int fsw_device_peer_del(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack);
+
 struct fsw_member_config {
 	u32 node, rkey;
 	u64 slab, incarnation, remote;
+	bool heir;			/* succeeds is the number of the peer whose slab it takes over */
+	u32 succeeds;
 };
 
-/* As fsw_extent_add(); -ENOENT: no such peer, -ENOTCONN: it is lost */
-int fsw_device_extent_add(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *members,
+/* As those of the core; -ENOENT: no such peer, -ENOTCONN: it is lost (and not to succeed itself) */
+int fsw_device_extent_add(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *config,
 			  unsigned int nr, struct netlink_ext_ack *extack);
+int fsw_device_extent_set(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *config,
+			  unsigned int nr, struct netlink_ext_ack *extack);
+int fsw_device_extent_seal(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack);
+int fsw_device_extent_open(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack);
 
 /* Every device, when the module goes; none comes any more. */
 void fsw_devices_exit(void);

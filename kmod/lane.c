@@ -371,6 +371,7 @@ void fsw_lane_put(void *transport, struct fsw_read *read)
 	unsigned long flags;
 	bool flying;
 
+	rcu_read_lock();	/* the peer of a READ in flight is there for a grace period */
 	spin_lock_irqsave(&lane->lock, flags);
 	flying = read->status == FSW_READ_FLYING;
 	r->orphan = flying;
@@ -385,6 +386,7 @@ void fsw_lane_put(void *transport, struct fsw_read *read)
 	}
 	else
 		read_free(r);
+	rcu_read_unlock();
 }
 
 /* ---- set-up ---- */

@@ -42,13 +42,30 @@ static const struct nla_policy member_policy[] = {
 	[FARSWAP_A_INCARNATION] = { .type = NLA_U64 },
 	[FARSWAP_A_REMOTE] = { .type = NLA_U64 },
 	[FARSWAP_A_RKEY] = { .type = NLA_U32 },
+	[FARSWAP_A_SUCCEEDS] = { .type = NLA_U32 },
 };
 
-static const struct nla_policy extent_add_policy[] = {
+static const struct nla_policy members_policy[] = {
 	[FARSWAP_A_NAME] = NAME_POLICY,
 	[FARSWAP_A_EXTENT] = { .type = NLA_U64 },
 	[FARSWAP_A_GENERATION] = { .type = NLA_U32 },
 	[FARSWAP_A_MEMBERS] = { .type = NLA_NESTED },
+};
+
+static const struct nla_policy extent_policy[] = {
+	[FARSWAP_A_NAME] = NAME_POLICY,
+	[FARSWAP_A_EXTENT] = { .type = NLA_U64 },
+	[FARSWAP_A_GENERATION] = { .type = NLA_U32 },
+};
+
+static const struct nla_policy peer_del_policy[] = {
+	[FARSWAP_A_NAME] = NAME_POLICY,
+	[FARSWAP_A_NODE] = { .type = NLA_U32 },
+};
+
+static const struct nla_policy sum_get_policy[] = {
+	[FARSWAP_A_NAME] = NAME_POLICY,
+	[FARSWAP_A_EXTENT] = { .type = NLA_U64 },
 };
 
 static const struct nla_policy slot_get_policy[] = {
@@ -248,7 +265,26 @@ static int peer_add(struct sk_buff *skb, struct genl_info *info)
 	return ret;
 }
 
-/* ---- EXTENT_ADD ---- */
+/* ---- PEER_DEL ---- */
+
+static int peer_del(struct sk_buff *skb, struct genl_info *info)
+{
+	static const unsigned int wanted[] = { FARSWAP_A_NODE };
+	struct fsw_device *dev;
+	int ret = fsw_netlink_allowed(skb, info->extack);
+
+	ret = ret ?: REQUIRE(info->extack, info->attrs, wanted);
+	if (ret)
+		return ret;
+	dev = device_of(info);
+	if (!dev)
+		return -ENODEV;
+	ret = fsw_device_peer_del(dev, nla_get_u32(info->attrs[FARSWAP_A_NODE]), info->extack);
+	fsw_device_put(dev);
+	return ret;
+}
+
+/* ---- EXTENT_ADD, EXTENT_SET ---- */
 
 static int member_gate(const struct nlattr *from, struct fsw_member_config *member, struct netlink_ext_ack *extack)
 {
@@ -267,7 +303,10 @@ static int member_gate(const struct nlattr *from, struct fsw_member_config *memb
 		.incarnation = nla_get_u64(attrs[FARSWAP_A_INCARNATION]),
 		.remote = nla_get_u64(attrs[FARSWAP_A_REMOTE]),
 		.rkey = nla_get_u32(attrs[FARSWAP_A_RKEY]),
+		.heir = attrs[FARSWAP_A_SUCCEEDS],
 	};
+	if (member->heir)
+		member->succeeds = nla_get_u32(attrs[FARSWAP_A_SUCCEEDS]);
 	return 0;
 }
 
@@ -287,29 +326,71 @@ static int members_gate(struct genl_info *info, struct fsw_member_config *member
 	return nr ?: refuse_attr(info, FARSWAP_A_MEMBERS, "members: 1 to 4 of MEMBER and nothing else");
 }
 
-static int extent_add_gate(struct genl_info *info, struct fsw_member_config *members)
+static int with_members_gate(struct genl_info *info, struct fsw_member_config *members)
 {
 	static const unsigned int wanted[] = { FARSWAP_A_EXTENT, FARSWAP_A_GENERATION, FARSWAP_A_MEMBERS };
 
 	return REQUIRE(info->extack, info->attrs, wanted) ?: members_gate(info, members);
 }
 
-static int extent_add(struct sk_buff *skb, struct genl_info *info)
+static int with_members(struct sk_buff *skb, struct genl_info *info,
+			int (*what)(struct fsw_device *dev, u64 id, u32 generation, const struct fsw_member_config *config,
+				    unsigned int nr, struct netlink_ext_ack *extack))
 {
 	struct fsw_member_config members[FARSWAP_COPIES_MAX];
 	struct fsw_device *dev;
 	int ret = fsw_netlink_allowed(skb, info->extack);
 
-	ret = ret ?: extent_add_gate(info, members);
+	ret = ret ?: with_members_gate(info, members);
 	if (ret < 0)
 		return ret;
 	dev = device_of(info);
 	if (!dev)
 		return -ENODEV;
-	ret = fsw_device_extent_add(dev, nla_get_u64(info->attrs[FARSWAP_A_EXTENT]),
-				    nla_get_u32(info->attrs[FARSWAP_A_GENERATION]), members, ret, info->extack);
+	ret = what(dev, nla_get_u64(info->attrs[FARSWAP_A_EXTENT]), nla_get_u32(info->attrs[FARSWAP_A_GENERATION]), members, ret,
+		   info->extack);
 	fsw_device_put(dev);
 	return ret;
+}
+
+static int extent_add(struct sk_buff *skb, struct genl_info *info)
+{
+	return with_members(skb, info, fsw_device_extent_add);
+}
+
+static int extent_set(struct sk_buff *skb, struct genl_info *info)
+{
+	return with_members(skb, info, fsw_device_extent_set);
+}
+
+/* ---- EXTENT_SEAL, EXTENT_OPEN ---- */
+
+static int with_extent(struct sk_buff *skb, struct genl_info *info,
+		       int (*what)(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack))
+{
+	static const unsigned int wanted[] = { FARSWAP_A_EXTENT, FARSWAP_A_GENERATION };
+	struct fsw_device *dev;
+	int ret = fsw_netlink_allowed(skb, info->extack);
+
+	ret = ret ?: REQUIRE(info->extack, info->attrs, wanted);
+	if (ret)
+		return ret;
+	dev = device_of(info);
+	if (!dev)
+		return -ENODEV;
+	ret = what(dev, nla_get_u64(info->attrs[FARSWAP_A_EXTENT]), nla_get_u32(info->attrs[FARSWAP_A_GENERATION]), info->extack);
+	fsw_device_put(dev);
+	return ret;
+}
+
+static int extent_seal(struct sk_buff *skb, struct genl_info *info)
+{
+	return with_extent(skb, info, fsw_device_extent_seal);
+}
+
+static int extent_open(struct sk_buff *skb, struct genl_info *info)
+{
+	return with_extent(skb, info, fsw_device_extent_open);
 }
 
 /* ---- the family ---- */
@@ -325,9 +406,15 @@ static const struct genl_ops ops[] = {
 	{ .cmd = FARSWAP_CMD_PEER_ADD, .doit = peer_add, .flags = GENL_ADMIN_PERM, POLICY(peer_add_policy) },
 	{ .cmd = FARSWAP_CMD_PEER_GET, .start = fsw_netlink_dump_start, .dumpit = fsw_netlink_peers,
 	  .flags = GENL_ADMIN_PERM, POLICY(name_policy) },
-	{ .cmd = FARSWAP_CMD_EXTENT_ADD, .doit = extent_add, .flags = GENL_ADMIN_PERM, POLICY(extent_add_policy) },
+	{ .cmd = FARSWAP_CMD_EXTENT_ADD, .doit = extent_add, .flags = GENL_ADMIN_PERM, POLICY(members_policy) },
 	{ .cmd = FARSWAP_CMD_EXTENT_GET, .start = fsw_netlink_dump_start, .dumpit = fsw_netlink_extents,
 	  .flags = GENL_ADMIN_PERM, POLICY(name_policy) },
+	{ .cmd = FARSWAP_CMD_EXTENT_SEAL, .doit = extent_seal, .flags = GENL_ADMIN_PERM, POLICY(extent_policy) },
+	{ .cmd = FARSWAP_CMD_EXTENT_OPEN, .doit = extent_open, .flags = GENL_ADMIN_PERM, POLICY(extent_policy) },
+	{ .cmd = FARSWAP_CMD_EXTENT_SET, .doit = extent_set, .flags = GENL_ADMIN_PERM, POLICY(members_policy) },
+	{ .cmd = FARSWAP_CMD_PEER_DEL, .doit = peer_del, .flags = GENL_ADMIN_PERM, POLICY(peer_del_policy) },
+	{ .cmd = FARSWAP_CMD_SUM_GET, .start = fsw_netlink_sums_start, .dumpit = fsw_netlink_sums,
+	  .flags = GENL_ADMIN_PERM, POLICY(sum_get_policy) },
 	{ .cmd = FARSWAP_CMD_SLOT_GET, .start = fsw_netlink_slots_start, .dumpit = fsw_netlink_slots,
 	  .flags = GENL_ADMIN_PERM, POLICY(slot_get_policy) },
 };

@@ -28,6 +28,8 @@ int fsw_netlink_dev_get(struct sk_buff *skb, struct genl_info *info);
 int fsw_netlink_dump_start(struct netlink_callback *cb);
 int fsw_netlink_peers(struct sk_buff *skb, struct netlink_callback *cb);
 int fsw_netlink_extents(struct sk_buff *skb, struct netlink_callback *cb);
+int fsw_netlink_sums_start(struct netlink_callback *cb);
+int fsw_netlink_sums(struct sk_buff *skb, struct netlink_callback *cb);
 int fsw_netlink_slots_start(struct netlink_callback *cb);
 int fsw_netlink_slots(struct sk_buff *skb, struct netlink_callback *cb);
 

@@ -7,9 +7,11 @@
 
 #define VERIFY_BATCH	32	/* slots read and checked in one call of a dump: bounds how long DEV_DEL waits */
 #define SCAN_BATCH	512	/* the same, slots only looked up */
+#define SUM_BATCH	128	/* of struct farswap_sum in one message, */
+#define SUM_SCAN	65536	/* and slots looked at for them */
 
 /* cb->args of the dumps */
-enum { ARG_NEXT, ARG_FLAGS };
+enum { ARG_NEXT, ARG_FLAGS, ARG_EXTENT = ARG_FLAGS };
 
 static int put_u64(struct sk_buff *skb, int attr, u64 value)
 {
@@ -179,7 +181,8 @@ static int member_fill(struct sk_buff *skb, const struct fsw_member_info *member
 	      put_u64(skb, FARSWAP_A_INCARNATION, member->incarnation) ?:
 	      put_u64(skb, FARSWAP_A_REMOTE, member->remote) ?:
 	      nla_put_u32(skb, FARSWAP_A_RKEY, member->rkey) ?:
-	      nla_put_u8(skb, FARSWAP_A_MEMBER_LIVE, member->live);
+	      nla_put_u8(skb, FARSWAP_A_MEMBER_LIVE, member->live) ?:
+	      nla_put_u32(skb, FARSWAP_A_MISSED, member->missed);
 	if (!ret)
 		nla_nest_end(skb, nest);
 	return ret;
@@ -191,6 +194,7 @@ static int extent_fill(struct sk_buff *skb, const struct fsw_extent_info *info)
 	unsigned int i;
 	int ret = put_u64(skb, FARSWAP_A_EXTENT, info->id) ?:
 		  nla_put_u32(skb, FARSWAP_A_GENERATION, info->generation) ?:
+		  nla_put_u8(skb, FARSWAP_A_SEALED, info->sealed) ?:
 		  nla_put_u32(skb, FARSWAP_A_FRAMES, info->frames) ?:
 		  nla_put_u32(skb, FARSWAP_A_FRAMES_USED, info->frames_used);
 
@@ -222,6 +226,56 @@ static int extents_fill(struct sk_buff *skb, struct netlink_callback *cb, struct
 int fsw_netlink_extents(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	return dump(skb, cb, extents_fill);
+}
+
+/* ---- SUM_GET ---- */
+
+int fsw_netlink_sums_start(struct netlink_callback *cb)
+{
+	struct nlattr *extent = fsw_dump_attrs(cb)[FARSWAP_A_EXTENT];
+	int ret = fsw_netlink_dump_start(cb);
+
+	if (ret)
+		return ret;
+	if (!extent)
+		return -EINVAL;
+	cb->args[ARG_EXTENT] = nla_get_u64(extent);
+	return 0;
+}
+
+/* What the next slots hold of the extent, perhaps nothing: an empty message is not the end. */
+static int sums_put(struct sk_buff *skb, struct fsw_device *dev, u64 extent, u64 *slot)
+{
+	struct nlattr *sums = nla_reserve(skb, FARSWAP_A_SUMS, SUM_BATCH * sizeof(struct farswap_sum));
+	u64 end = *slot + SUM_SCAN;
+	unsigned int nr;
+
+	if (!sums)
+		return -EMSGSIZE;
+	for (nr = 0; nr < SUM_BATCH && fsw_slot_sum(dev->core, extent, slot, end, (struct farswap_sum *)nla_data(sums) + nr); nr++)
+		++*slot;
+	sums->nla_len = nla_attr_size(nr * sizeof(struct farswap_sum));
+	nlmsg_trim(skb, (void *)sums + NLA_ALIGN(sums->nla_len));
+	return 0;
+}
+
+static int sums_fill(struct sk_buff *skb, struct netlink_callback *cb, struct fsw_device *dev)
+{
+	u64 slot = cb->args[ARG_NEXT], extent = cb->args[ARG_EXTENT];
+	void *head;
+
+	if (slot >= div_u64(dev->params.size, FSW_PAGE))
+		return 0;
+	head = item_begin(skb, cb, FARSWAP_CMD_SUM_GET);
+	if (!head || item_end(skb, head, put_u64(skb, FARSWAP_A_EXTENT, extent) ?: sums_put(skb, dev, extent, &slot)))
+		return -EMSGSIZE;
+	cb->args[ARG_NEXT] = slot;
+	return 0;
+}
+
+int fsw_netlink_sums(struct sk_buff *skb, struct netlink_callback *cb)
+{
+	return dump(skb, cb, sums_fill);
 }
 
 /* ---- SLOT_GET ---- */

@@ -81,7 +81,7 @@ static void peer_teardown(struct fsw_rdma_peer *peer)
 	peer->bound = false;
 }
 
-/* Its last touch of the transport; fsw_rdma_stop() may return as soon as the lock is free. */
+/* Its last touch of the transport; fsw_rdma_stop() may return as soon as the lock is free, and the peer be forgotten. */
 static void peer_down(struct fsw_rdma_peer *peer, bool forget)
 {
 	struct fsw_rdma *rdma = peer->rdma;
@@ -89,6 +89,7 @@ static void peer_down(struct fsw_rdma_peer *peer, bool forget)
 	spin_lock(&rdma->peers_lock);
 	if (forget)
 		list_del(&peer->link);
+	peer->down = true;
 	WRITE_ONCE(rdma->up, rdma->up - 1);
 	wake_up_all(&rdma->idle);
 	spin_unlock(&rdma->peers_lock);
@@ -157,6 +158,7 @@ static struct fsw_rdma_peer *peer_alloc(struct fsw_rdma *rdma, const struct fsw_
 	peer->rdma = rdma;
 	peer->core.node = config->node;
 	peer->core.state = FARSWAP_PEER_CONNECTING;
+	peer->going = true;	/* until it is LIVE: who connects it frees it if that fails */
 	atomic64_set(&peer->core.corrupt, 0);
 	memcpy(peer->name, config->name, sizeof(peer->name));
 	peer->session = config->session;
@@ -313,13 +315,24 @@ static int peer_connect(struct fsw_rdma_peer *peer, const char **why)
 	return ret ?: conns_step(peer, FSW_STEP_CONNECT, why);
 }
 
+/* False: it was lost first. Else it is there for others from now on. */
+static bool peer_live(struct fsw_rdma_peer *peer)
+{
+	bool live;
+
+	spin_lock(&peer->rdma->peers_lock);
+	live = cmpxchg(&peer->core.state, FARSWAP_PEER_CONNECTING, FARSWAP_PEER_LIVE) == FARSWAP_PEER_CONNECTING;
+	peer->going = !live;
+	spin_unlock(&peer->rdma->peers_lock);
+	return live;
+}
+
 int fsw_rdma_peer_connect(struct fsw_rdma_peer *peer, const char **why)
 {
 	u32 node = peer->core.node;
 	int ret = peer_connect(peer, why);
 
-	if (!ret && cmpxchg(&peer->core.state, FARSWAP_PEER_CONNECTING, FARSWAP_PEER_LIVE) ==
-	    FARSWAP_PEER_CONNECTING) {
+	if (!ret && peer_live(peer)) {
 		/* from here on it may be lost, and the device go, at any time */
 		trace_farswap_peer(node, FARSWAP_PEER_LIVE, "connected");
 		return 0;
@@ -336,17 +349,69 @@ int fsw_rdma_peer_connect(struct fsw_rdma_peer *peer, const char **why)
 
 /* ---- looking at them ---- */
 
-struct fsw_peer *fsw_rdma_peer_find(struct fsw_rdma *rdma, u32 node)
+struct fsw_peer *fsw_rdma_peer_get(struct fsw_rdma *rdma, u32 node)
 {
 	struct fsw_rdma_peer *peer;
 
 	spin_lock(&rdma->peers_lock);
 	peer = find_locked(rdma, node);
-	/* one that is still connecting may be freed again */
-	if (peer && READ_ONCE(peer->core.state) == FARSWAP_PEER_CONNECTING)
+	if (peer && !peer->going)
+		peer->users++;
+	else
 		peer = NULL;
 	spin_unlock(&rdma->peers_lock);
 	return peer ? &peer->core : NULL;
+}
+
+void fsw_rdma_peer_put(struct fsw_rdma *rdma, struct fsw_peer *peer)
+{
+	spin_lock(&rdma->peers_lock);
+	fsw_to_rdma_peer(peer)->users--;
+	spin_unlock(&rdma->peers_lock);
+}
+
+static struct fsw_rdma_peer *take_locked(struct fsw_rdma *rdma, u32 node, const char **why)
+{
+	struct fsw_rdma_peer *peer = find_locked(rdma, node);
+
+	*why = "the node is no peer of the device";
+	if (!peer)
+		return ERR_PTR(-ENOENT);
+	*why = "the peer is not lost, or not drained yet, or used by another command";
+	if (!peer->down || peer->users || peer->going)
+		return ERR_PTR(-EBUSY);
+	peer->going = true;	/* from here on no set can come to name it */
+	return peer;
+}
+
+/*
+ * Who may still look at it: whoever took it from a set that was left, inside rcu_read_lock() or with a frame pinned, and
+ * for the latter the set is not left yet; and whoever saw a chain or READ of it in flight, inside rcu_read_lock().
+ */
+int fsw_rdma_peer_del(struct fsw_rdma *rdma, u32 node, const char **why)
+{
+	struct fsw_rdma_peer *peer;
+	bool named;
+
+	spin_lock(&rdma->peers_lock);
+	peer = take_locked(rdma, node, why);
+	spin_unlock(&rdma->peers_lock);
+	if (IS_ERR(peer))
+		return PTR_ERR(peer);
+	named = fsw_peer_named(rdma->core, &peer->core);
+	spin_lock(&rdma->peers_lock);
+	if (named)
+		peer->going = false;
+	else
+		list_del(&peer->link);
+	spin_unlock(&rdma->peers_lock);
+	if (named) {
+		*why = "the peer is a member of an extent";
+		return -EBUSY;
+	}
+	synchronize_rcu();
+	kfree(peer);
+	return 0;
 }
 
 static void info_fill(struct fsw_peer_info *info, struct fsw_rdma_peer *peer)

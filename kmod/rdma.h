@@ -36,8 +36,13 @@ struct fsw_rdma_peer *fsw_rdma_peer_new(struct fsw_rdma *rdma, const struct fsw_
  */
 int fsw_rdma_peer_connect(struct fsw_rdma_peer *peer, const char **why);
 
-/* The peer of that number, live or lost, or NULL; it stays until fsw_rdma_free(). */
-struct fsw_peer *fsw_rdma_peer_find(struct fsw_rdma *rdma, u32 node);
+/* The peer of that number, live or lost, or NULL; it stays until it is put. */
+struct fsw_peer *fsw_rdma_peer_get(struct fsw_rdma *rdma, u32 node);
+void fsw_rdma_peer_put(struct fsw_rdma *rdma, struct fsw_peer *peer);
+/*
+ * Forget a LOST peer that is torn down, that no extent's set names, and that nobody got. May sleep. 0, or with *why -ENOENT or -EBUSY.
+ */
+int fsw_rdma_peer_del(struct fsw_rdma *rdma, u32 node, const char **why);
 
 struct fsw_peer_info {
 	u32 node;

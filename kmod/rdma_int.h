@@ -72,6 +72,9 @@ struct fsw_rdma_peer {
 	struct fsw_peer core;		/* state: cmpxchg only */
 	struct fsw_rdma *rdma;
 	struct list_head link;		/* fsw_rdma.peers */
+	unsigned int users;		/* who got it, and may put it into a set; under peers_lock */
+	bool down;			/* torn down; under peers_lock */
+	bool going;			/* nobody gets it any more; under peers_lock */
 	char name[FARSWAP_NAME_BYTES];
 	u64 session, incarnation;
 	struct sockaddr_storage address, source;
@@ -100,8 +103,8 @@ struct fsw_rdma {
 	struct ib_pd *pd;		/* the same */
 	struct list_head buffers;	/* bind_lock */
 	atomic_t bound;			/* peers that use device */
-	spinlock_t peers_lock;		/* peers, up, stopping */
-	struct list_head peers;		/* in the order they came; LOST ones stay, the core's extents point at them */
+	spinlock_t peers_lock;		/* peers and their users, down and going; up, stopping */
+	struct list_head peers;		/* in the order they came; LOST ones stay while the core's extents point at them */
 	unsigned int up;		/* of these, not yet torn down */
 	bool stopping;
 	wait_queue_head_t idle;		/* bound or up fell */
