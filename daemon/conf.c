@@ -155,10 +155,21 @@ static int take_number(struct parser *p, const char *key, const char *value, uin
 	return 1;
 }
 
-enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB, CLUSTER_KEYS };
+static int take_u32(struct parser *p, const char *key, const char *value, uint32_t min, uint32_t max, uint32_t *out)
+{
+	uint64_t n = 0;
+	int ok = take_number(p, key, value, min, max, &n);
+
+	*out = (uint32_t)n;
+	return ok;
+}
+
+enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
+	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "copies", "size", "spares", "codec", "lend_while_borrowing",
+	"replace_after", "repair_rate", "heartbeat",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -201,7 +212,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec and lend_while_borrowing",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate and heartbeat",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -221,17 +232,19 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 	case KEY_RESERVE:
 		return take_bytes(p, key, value, 0, 1ull << 50, &conf->reserve_bytes);
 	case KEY_COPIES:
-		ok = take_number(p, key, value, 1, FARSWAP_COPIES_MAX, &n);
-		conf->copies = (uint32_t)n;
-		return ok;
+		return take_u32(p, key, value, 1, FARSWAP_COPIES_MAX, &conf->copies);
 	case KEY_SIZE:
 		return take_bytes(p, key, value, 1 << 20, 1ull << 50, &conf->size_bytes);
 	case KEY_SPARES:
-		ok = take_number(p, key, value, 1, 64, &n);
-		conf->spares = (uint32_t)n;
-		return ok;
+		return take_u32(p, key, value, 1, 64, &conf->spares);
 	case KEY_CODEC:
 		return take_codec(p, value);
+	case KEY_REPLACE_AFTER:
+		return take_u32(p, key, value, 1, 86400, &conf->replace_after_s);
+	case KEY_REPAIR_RATE:
+		return take_u32(p, key, value, 0, 1 << 20, &conf->repair_rate);
+	case KEY_HEARTBEAT:
+		return take_u32(p, key, value, 10, 10000, &conf->heartbeat_ms);
 	default:
 		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
 	}
@@ -321,6 +334,8 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->size_bytes = 1ull << 30;
 	conf->copies = 3;
 	conf->spares = 2;
+	conf->replace_after_s = 10;
+	conf->heartbeat_ms = 100;
 }
 
 int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size)

@@ -36,6 +36,9 @@ struct farswap_conf {
 	uint32_t spares;		/* extents to keep ahead of need */
 	enum farswap_codec codec;	/* of a device's pages at first */
 	bool lend_while_borrowing;
+	uint32_t replace_after_s;	/* a donor that is not reached for so long is replaced */
+	uint32_t repair_rate;		/* MiB/s at most; 0: no limit */
+	uint32_t heartbeat_ms;		/* between two PINGs */
 	struct farswap_node nodes[FARSWAP_NODES_MAX];
 	unsigned int n_nodes;
 	struct farswap_node *self;	/* after farswap_conf_find_self() */

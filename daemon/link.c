@@ -12,13 +12,14 @@
 #include "farswapd.h"
 #include "log.h"
 
-#define PING_EVERY	SECONDS(1)
+#define SILENT_AFTER	3	/* heartbeats */
 #define RETRY_EVERY	SECONDS(2)
 #define HELLO_LIMIT	SECONDS(5)
 #define SILENCE_NS	20000000000ull	/* without a message while one is awaited: its loop may be registering or zeroing a slab */
 #define ANSWER_NS	300000000000ull	/* for one answer while others come: a session's slabs may be zeroed before it */
 
 static struct link links[FARSWAP_NODES_MAX];
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *arg);
 
@@ -95,11 +96,36 @@ bool link_request(struct link *link, union farswap_msg *msg, link_answer answer,
 	return true;
 }
 
+uint64_t link_silent_ns(const struct link *link)
+{
+	return link->state == LINK_READY && link->missed >= SILENT_AFTER ? farswap_now_ns() - link->heard_ns : 0;
+}
+
+bool link_is_well(const struct link *link)
+{
+	return link->state == LINK_READY && link->missed < SILENT_AFTER;
+}
+
+static void set_heard(struct link *link)
+{
+	link->pinging = false;
+	link->missed = 0;
+	link->heard_ns = farswap_now_ns();
+}
+
 static void on_pong(struct link *link, const union farswap_msg *answer, void *arg)
 {
+	uint64_t silent = link_silent_ns(link);
+
 	(void)arg;
-	if (answer && le16toh(answer->head.type) == FARSWAP_MSG_PONG)
-		link->room = le32toh(answer->ping.room);
+	if (!answer || le16toh(answer->head.type) != FARSWAP_MSG_PONG)
+		return;
+	link->room = le32toh(answer->ping.room);
+	set_heard(link);
+	if (!silent)
+		return;
+	farswap_log_limited(&limit, "node %s: answers again after %.1f s", link->node->name, (double)silent / 1e9);
+	device_kick();
 }
 
 static bool any_late(const struct link *link)
@@ -113,7 +139,20 @@ static bool any_late(const struct link *link)
 	return false;
 }
 
-static void ping(struct link *link)
+static uint64_t heartbeat_us(void)
+{
+	return (uint64_t)farswapd.conf.heartbeat_ms * 1000;
+}
+
+static void miss(struct link *link)
+{
+	if (++link->missed == SILENT_AFTER)
+		farswap_log_limited(&limit, "node %s: silent: %u heartbeats of %u ms not answered", link->node->name,
+				    SILENT_AFTER, farswapd.conf.heartbeat_ms);
+}
+
+/* due: when it should have been; when this loop itself was held up, the answer may be there and not read */
+static void beat(struct link *link, uint64_t due_us)
 {
 	union farswap_msg msg;
 
@@ -122,8 +161,11 @@ static void ping(struct link *link)
 		return;
 	}
 	farswap_msg_make(&msg, FARSWAP_MSG_PING, 0);
-	link_request(link, &msg, on_pong, NULL);
-	farswapd_timer(&link->timer, PING_EVERY, on_timer, link);
+	if (!link->pinging)
+		link->pinging = link_request(link, &msg, on_pong, NULL);
+	else if (farswap_now_ns() / 1000 < due_us + heartbeat_us())
+		miss(link);
+	farswapd_timer(&link->timer, heartbeat_us(), on_timer, link);
 }
 
 static void on_welcome(struct link *link, const union farswap_msg *answer, void *arg)
@@ -152,7 +194,8 @@ static void on_welcome(struct link *link, const union farswap_msg *answer, void 
 	link->incarnation = le64toh(answer->hello.incarnation);
 	link->room = le32toh(answer->hello.room);
 	link->why[0] = 0;
-	farswapd_timer(&link->timer, PING_EVERY, on_timer, link);
+	set_heard(link);
+	farswapd_timer(&link->timer, heartbeat_us(), on_timer, link);
 	device_kick();
 }
 
@@ -230,9 +273,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 	struct link *link = arg;
 
 	(void)source;
-	(void)usec;
 	if (link->state == LINK_READY)
-		ping(link);
+		beat(link, usec);
 	else if (link->state == LINK_BROKEN)
 		connect_now(link);
 	else if (link->state == LINK_CONNECTING)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The client's end of the control channel to one other node. While wanted it connects, greets, pings every
- * second, and connects again after it broke. Whoever waits for a change hears of it by device_kick().
+ * The client's end of the control channel to one other node. While wanted it connects, greets, pings at each
+ * heartbeat, and connects again after it broke. Whoever waits for a change hears of it by device_kick(). A node that
+ * leaves heartbeats unanswered is silent: told, no more; the data channel has its own signs of life.
  */
 #ifndef FARSWAP_LINK_H
 #define FARSWAP_LINK_H
@@ -45,6 +46,8 @@ struct link {
 	uint32_t last_id;
 	uint64_t incarnation;		/* of the daemon there */
 	uint32_t room;			/* slabs it could grant, as it last said */
+	bool pinging;			/* a PING is not answered yet */
+	unsigned int missed;		/* heartbeats since it was sent */
 	uint64_t heard_ns;		/* when its last message came */
 	struct link_request requests[LINK_REQUESTS_MAX];
 };
@@ -52,6 +55,10 @@ struct link {
 void link_init(void);
 void link_exit(void);
 struct link *link_of(const struct farswap_node *node);
+/* how long it has been silent; 0: it is not */
+uint64_t link_silent_ns(const struct link *link);
+/* ready, and answers */
+bool link_is_well(const struct link *link);
 void link_start(struct link *link);
 void link_stop(struct link *link);
 /* false when the link is not ready or too much is in the air; then answer() is not called */

@@ -14,7 +14,7 @@
  *                                                 <-      TOKEN_OK token, good once and for a short time
  *     GRANT    extent, generation                 ->
  *                                                 <-      GRANTED  slab, incarnation, address, rkey, bytes
- *     PING     every second                       ->
+ *     PING     at each heartbeat                  ->
  *                                                 <-      PONG     room left
  *     CLOSE    session                            ->
  *                                                 <-      CLOSED   queue pairs destroyed, regions gone, zeroed
