@@ -80,40 +80,16 @@ static bool failed(int error, const char *what, const char *why)
 	return error;
 }
 
-static int take_extent(const struct nlmsghdr *nlh)
-{
-	struct nlattr *attrs[FARSWAP_A_MAX + 1], *member[FARSWAP_A_MAX + 1], *one;
-	uint32_t peers[FARSWAP_COPIES_MAX];
-	unsigned int n = 0;
-	int left;
-
-	if (farswap_nl_parse(nlh, attrs) || !attrs[FARSWAP_A_MEMBERS])
-		return -EBADMSG;
-	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left) {
-		struct device_peer *peer;
-
-		if (n == FARSWAP_COPIES_MAX || farswap_nl_parse_nested(one, member))
-			return -EBADMSG;
-		peers[n] = farswap_nl_u32(member, FARSWAP_A_NODE);
-		peer = peer_numbered(peers[n++]);
-		if (peer)
-			peer->slabs++;
-	}
-	return extent_note(farswap_nl_u64(attrs, FARSWAP_A_EXTENT), peers, n);
-}
-
 static void on_extents(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	(void)arg;
 	device.in_air--;
 	if (failed(error, "its extents", why))
 		return;
-	for (; answers; answers = answers->next) {
-		error = take_extent(answers->nlh);
-		if (failed(error, "an extent", strerror(-error)))
-			return;
-	}
-	farswap_log("%s: found up with %u extents, taken over", device.name, device.n_extents);
+	error = extent_take_all(answers);
+	if (failed(error, "an extent", strerror(-error)))
+		return;
+	farswap_log("%s: found up with %zu extents, taken over", device.name, device.table.n);
 	device_enter(PHASE_UP);
 }
 
@@ -146,20 +122,26 @@ static int take_peer(const struct nlmsghdr *nlh, bool lost)
 	peer->number = number;
 	peer->session = farswap_nl_u64(attrs, FARSWAP_A_SESSION);
 	peer->incarnation = farswap_nl_u64(attrs, FARSWAP_A_INCARNATION);
-	peer->state = lost ? PEER_LOST : PEER_LIVE;
+	peer->in_kernel = true;
+	peer->suspect_ns = farswap_now_ns();
+	peer->state = lost ? PEER_SUSPECT : PEER_LIVE;
 	snprintf(peer->why, sizeof(peer->why), "%s", farswap_nl_string(attrs, FARSWAP_A_REASON));
 	return 0;
 }
 
-/* the kernel lists every peer that was ever lost: those in use get their records first */
+/* those in use get their records first; a lost one may come back, unless its session went on under another number */
 static int take_peers(const struct kernel_answer *first)
 {
 	const struct kernel_answer *answer;
+	const struct device_peer *peer;
 	int lost, ret = 0;
 
 	for (lost = 0; lost <= 1; lost++)
 		for (answer = first; answer && !ret; answer = answer->next)
 			ret = take_peer(answer->nlh, lost);
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer->state == PEER_LIVE || peer->state == PEER_SUSPECT)
+			rejoin_supersede(peer);
 	return ret;
 }
 
@@ -227,11 +209,13 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 
 void adopt_start(void)
 {
-	free(device.extents);	/* of a try that failed */
+	extent_table_free(&device.table);	/* of a try that failed */
+	repair_reset();
 	memset(&device, 0, sizeof(device));
 	if (!recall(device.name))
 		return;
 	device.phase = PHASE_ADOPTING;
+	device.adopted = true;
 	device.next_peer = 1;
 	device.next_extent = 1;
 	device.seed = farswapd.incarnation;

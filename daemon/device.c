@@ -132,7 +132,7 @@ static void note_unclosed(char *out, size_t size)
 
 	out[0] = 0;
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX && used < size; peer++)
-		if (peer->state != PEER_FREE && peer->session && !peer->closed)
+		if (peer->state != PEER_FREE && peer->session && !peer->closed && peer_owns_session(peer))
 			used += (size_t)snprintf(out + used, size - used,
 						 "%snode %s was not reached: if its farswapd lives, it keeps %u slabs",
 						 used ? "; " : "", peer->link->node->name, peer->slabs);
@@ -154,7 +154,8 @@ static void reset(void)
 		link_stop(link_of(&farswapd.conf.nodes[i]));
 	adopt_forget();
 	farswap_log("%s: %s", device.name, *text ? text : "down, all slabs given back");
-	free(device.extents);
+	extent_table_free(&device.table);
+	repair_reset();
 	memset(&device, 0, sizeof(device));
 	if (done)
 		done(arg, code, text);
@@ -197,12 +198,12 @@ static void advance_filling(void)
 {
 	unsigned int needed = device_extents_needed();
 
-	if (extent_building())
+	if (build_active())
 		return;
-	if (device.n_extents >= (device.spares < needed ? device.spares : needed))
+	if (device.table.n >= (device.spares < needed ? device.spares : needed))
 		device_enter(PHASE_STARTING);
 	else
-		extent_build_start();
+		build_start();
 }
 
 static void advance_peering(void)
@@ -582,6 +583,6 @@ void device_exit(void)
 {
 	kick = sd_event_source_disable_unref(kick);
 	tick = sd_event_source_disable_unref(tick);
-	free(device.extents);
-	device.extents = NULL;
+	extent_table_free(&device.table);
+	repair_reset();
 }

@@ -21,6 +21,9 @@
 #include "farswap_wire.h"
 #include "kernel.h"
 #include "link.h"
+#include "placement.h"
+#include "plan.h"
+#include "repair.h"
 
 #define DEVICE_PEERS_MAX	64	/* records; those of the lost are used again once closed */
 #define DEVICE_LIVE_MAX		8	/* donors used at a time */
@@ -45,11 +48,14 @@ enum device_phase {
 enum peer_state {
 	PEER_FREE,		/* record not used */
 	PEER_OPENING,		/* OPEN */
+	PEER_REJOINING,		/* REJOIN: the session of a suspect is to go on under this number */
 	PEER_WAITING,		/* opened; another donor is in the next two, one at a time */
 	PEER_TOKENS,		/* TOKEN, once per queue pair */
 	PEER_ADDING,		/* PEER_ADD */
 	PEER_LIVE,		/* the kernel reads and writes it */
-	PEER_LOST,		/* the kernel gave it up; it never comes back under this number */
+	PEER_SUSPECT,		/* lost in the kernel; its daemon may have the session and come back */
+	PEER_FORMER,		/* lost in the kernel; its session went on under another number */
+	PEER_LOST,		/* lost in the kernel, for good: its slabs are to be replaced */
 	PEER_FAILED,		/* never was in the kernel; why says why not */
 };
 
@@ -60,6 +66,11 @@ struct device_peer {
 	uint64_t session;		/* 0: none */
 	uint64_t incarnation;		/* of the donor's daemon at that time */
 	uint16_t rdma_port;
+	bool in_kernel;			/* PEER_ADD succeeded, PEER_DEL not yet */
+	bool deleting;			/* PEER_DEL is in the air */
+	uint64_t delete_ns;		/* not tried before */
+	uint64_t suspect_ns;		/* since when */
+	uint64_t rejoin_ns;		/* not tried before */
 	bool attached;			/* the session is known on the present control connection */
 	bool closing;			/* CLOSE is in the air */
 	bool closed;			/* the donor has nothing of it any more */
@@ -72,10 +83,27 @@ struct device_peer {
 	char why[200];			/* FAILED, LOST, or the last refusal */
 };
 
+struct device_member {
+	uint32_t peer;			/* its number: a record may be used again */
+	uint32_t succeeds;		/* in EXTENT_SET: whose place it takes; 0: it is new */
+	uint64_t slab, incarnation, address;
+	uint32_t rkey;
+	uint32_t missed;		/* frames, when the kernel was asked */
+};
+
 struct device_extent {
 	uint64_t number;
+	uint32_t generation;
+	uint32_t frames_used;
+	bool sealed;
 	unsigned int n;
-	uint32_t peers[FARSWAP_COPIES_MAX];	/* their numbers */
+	struct device_member members[FARSWAP_COPIES_MAX];
+	uint64_t retry_ns;		/* nothing is done for it before */
+};
+
+struct extent_table {
+	struct device_extent *extents;	/* by number */
+	size_t n, room;
 };
 
 /* an extent in the making; one at a time */
@@ -84,11 +112,7 @@ struct device_build {
 	unsigned int in_air;		/* GRANTs */
 	uint64_t number;
 	unsigned int n;
-	struct {
-		uint32_t peer;			/* its number: a record may be used again */
-		uint64_t slab, incarnation, address;
-		uint32_t rkey;
-	} members[FARSWAP_COPIES_MAX];
+	struct device_member members[FARSWAP_COPIES_MAX];
 };
 
 /* ends a request from the local socket: code 0 or the tool's exit code, with one line */
@@ -115,9 +139,13 @@ struct device {
 	uint32_t next_peer;
 	uint64_t node_retry_ns[FARSWAP_NODES_MAX];	/* not tried as a new peer before */
 
-	struct device_extent *extents;
-	unsigned int n_extents;
+	struct extent_table table;
+	bool stale;			/* the kernel's may be another: read it before anything is decided */
+	bool refreshing;
+	bool unsettled;			/* an extent may want a change of its members */
+	bool adopted;			/* taken over from an earlier daemon */
 	uint64_t next_extent;
+	struct device_repair repair;
 	struct device_build build;
 	uint64_t build_retry_ns;
 	uint64_t seed;			/* of placement */
@@ -149,24 +177,57 @@ void device_explain(char *out, size_t size);
 
 /* peer.c */
 struct device_peer *peer_new(struct link *link);
-struct device_peer *peer_of(struct link *link);		/* in use or on the way: OPENING to LIVE */
+struct device_peer *peer_of(struct link *link);		/* in use or on the way: OPENING to SUSPECT */
 struct device_peer *peer_numbered(uint32_t number);
 void peer_start(struct device_peer *peer);
+/* the session named in this new record is to go on under its number */
+void peer_rejoin(struct device_peer *peer);
 /* let the next WAITING peer go on, when none is before it */
 void peer_next(void);
 /* ask the donor to end the session; without an answer it is still not closed, and to be asked again */
 void peer_close(struct device_peer *peer);
 void peer_reattach(struct device_peer *peer);
 bool peer_busy(const struct device_peer *peer);
-void peer_lost(struct device_peer *peer, const char *why);
 unsigned int peer_count(enum peer_state state);
+bool peer_same_session(const struct device_peer *a, const struct device_peer *b);
+/* is the session this record's to close? Of several that have it, it is the newest's that may still use it */
+bool peer_owns_session(const struct device_peer *peer);
+/* what a member is that names this number */
+enum standing peer_standing(uint32_t number);
+/* the live peer of that number, or the one that its session went on as; NULL: none */
+struct device_peer *peer_live(uint32_t number);
+/* live, and its daemon can be asked for things */
+bool peer_is_well(const struct device_peer *peer);
+
+/* rejoin.c: peers that the kernel lost: back under a new number, or given up */
+void rejoin_lost(struct device_peer *peer, const char *why);
+/* those of the same session with a lower number are not to come back by themselves */
+void rejoin_supersede(const struct device_peer *peer);
+void rejoin_advance(void);
 
 /* extent.c */
-void extent_build_start(void);
-bool extent_building(void);
-int extent_note(uint64_t number, const uint32_t *peers, unsigned int n);
+int extent_note(const struct device_extent *extent);
+int extent_take_all(const struct kernel_answer *answers);
+void extent_table_free(struct extent_table *table);
+struct device_extent *extent_numbered(uint64_t number);
+/* true while the table is stale: it is being read, or will be */
+bool extent_refresh(void);
 /* extents with at least one live member */
 unsigned int extent_usable(void);
+/* is it a member of one? */
+bool extent_names(uint32_t peer);
+/* does an extent depend on its session alone? */
+bool extent_last_copy(const struct device_peer *peer);
+int extent_put_members(struct nl_msg *msg, const struct device_member *members, unsigned int n);
+
+/* build.c */
+void build_start(void);
+bool build_active(void);
+/* the live peers as placement sees them; map[] leads back. Those of the same node as one that taken() says are taken. */
+size_t build_candidates(struct placement_node *nodes, struct device_peer **map, bool (*taken)(const struct device_peer *peer));
+struct device_member build_member(const struct device_peer *peer, const struct farswap_msg_grant *grant);
+/* it is not asked again for a while */
+void build_refused(struct device_peer *peer, const char *why);
 
 /* adopt.c: the device of a former life, by the name in the run directory; again while ADOPTING with nothing in the air */
 void adopt_start(void);

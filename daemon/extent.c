@@ -1,293 +1,238 @@
 // SPDX-License-Identifier: GPL-2.0
-/* An extent in the making: a slab from each of `copies` donors, then EXTENT_ADD. */
-#include <endian.h>
+/* The device's extents as the kernel has them: who their members are. Read from it whenever one may have changed. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
-#include "placement.h"
 
-#define RETRY_NS	5000000000ull
-#define FULL_NS		10000000000ull	/* a donor that refused is not asked again before */
+#define REFRESH_RETRY_NS	1000000000ull
 
-static void ask_more(void);
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
+static uint64_t refresh_retry_ns;
 
-bool extent_building(void)
+static int append(struct extent_table *table, const struct device_extent *extent)
 {
-	return device.build.active;
+	struct device_extent *more;
+
+	if (table->n == table->room) {
+		size_t room = table->room ? 2 * table->room : 16;
+
+		more = realloc(table->extents, room * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		table->extents = more;
+		table->room = room;
+	}
+	table->extents[table->n++] = *extent;
+	return 0;
 }
 
-int extent_note(uint64_t number, const uint32_t *peers, unsigned int n)
+void extent_table_free(struct extent_table *table)
 {
-	struct device_extent *more = realloc(device.extents, (device.n_extents + 1) * sizeof(*more));
+	free(table->extents);
+	memset(table, 0, sizeof(*table));
+}
 
-	if (!more)
-		return -ENOMEM;
-	device.extents = more;
-	more += device.n_extents++;
-	memset(more, 0, sizeof(*more));
-	more->number = number;
-	more->n = n;
-	memcpy(more->peers, peers, n * sizeof(*peers));
-	if (number >= device.next_extent)
-		device.next_extent = number + 1;
+int extent_note(const struct device_extent *extent)
+{
+	int ret = append(&device.table, extent);
+
+	if (extent->number >= device.next_extent)
+		device.next_extent = extent->number + 1;
+	device.unsettled = true;
+	return ret;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = ((const struct device_extent *)a)->number, y = ((const struct device_extent *)b)->number;
+
+	return x < y ? -1 : x > y;
+}
+
+struct device_extent *extent_numbered(uint64_t number)
+{
+	struct device_extent key = { .number = number };
+
+	if (!device.table.n)
+		return NULL;
+	return bsearch(&key, device.table.extents, device.table.n, sizeof(key), by_number);
+}
+
+static int take(struct extent_table *table, const struct nlmsghdr *nlh)
+{
+	struct nlattr *attrs[FARSWAP_A_MAX + 1], *member[FARSWAP_A_MAX + 1], *one;
+	struct device_extent extent = { 0 };
+	int left;
+
+	if (farswap_nl_parse(nlh, attrs) || !attrs[FARSWAP_A_MEMBERS])
+		return -EBADMSG;
+	extent.number = farswap_nl_u64(attrs, FARSWAP_A_EXTENT);
+	extent.generation = farswap_nl_u32(attrs, FARSWAP_A_GENERATION);
+	extent.sealed = farswap_nl_u8(attrs, FARSWAP_A_SEALED);
+	extent.frames_used = farswap_nl_u32(attrs, FARSWAP_A_FRAMES_USED);
+	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left) {
+		if (extent.n == FARSWAP_COPIES_MAX || farswap_nl_parse_nested(one, member))
+			return -EBADMSG;
+		extent.members[extent.n++] = (struct device_member) {
+			.peer = farswap_nl_u32(member, FARSWAP_A_NODE),
+			.slab = farswap_nl_u64(member, FARSWAP_A_SLAB),
+			.incarnation = farswap_nl_u64(member, FARSWAP_A_INCARNATION),
+			.address = farswap_nl_u64(member, FARSWAP_A_REMOTE),
+			.rkey = farswap_nl_u32(member, FARSWAP_A_RKEY),
+			.missed = farswap_nl_u32(member, FARSWAP_A_MISSED),
+		};
+	}
+	return append(table, &extent);
+}
+
+static void count_slabs(void)
+{
+	struct device_peer *peer;
+	size_t i, k;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		peer->slabs = 0;
+	for (i = 0; i < device.table.n; i++) {
+		for (k = 0; k < device.table.extents[i].n; k++) {
+			peer = peer_numbered(device.table.extents[i].members[k].peer);
+			if (peer)
+				peer->slabs++;
+		}
+	}
+}
+
+int extent_take_all(const struct kernel_answer *answers)
+{
+	struct extent_table table = { 0 };
+	struct device_extent *old;
+	size_t i;
+	int ret = 0;
+
+	for (; answers && !ret; answers = answers->next)
+		ret = take(&table, answers->nlh);
+	if (ret) {
+		extent_table_free(&table);
+		return ret;
+	}
+	qsort(table.extents, table.n, sizeof(*table.extents), by_number);
+	for (i = 0; i < table.n; i++) {
+		old = extent_numbered(table.extents[i].number);
+		if (old)
+			table.extents[i].retry_ns = old->retry_ns;
+		if (table.extents[i].number >= device.next_extent)
+			device.next_extent = table.extents[i].number + 1;
+	}
+	extent_table_free(&device.table);
+	device.table = table;
+	device.stale = false;
+	device.unsettled = true;
+	count_slabs();
 	return 0;
+}
+
+static void on_refreshed(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	(void)arg;
+	device.in_air--;
+	device.refreshing = false;
+	if (!error) {
+		error = extent_take_all(answers);
+		why = strerror(-error);
+	}
+	if (error) {
+		refresh_retry_ns = farswap_now_ns() + REFRESH_RETRY_NS;
+		if (!farswap_nl_is_gone(error))
+			farswap_log_limited(&limit, "%s: extents not read: %s", device.name, why);
+	}
+	device_kick();
+}
+
+bool extent_refresh(void)
+{
+	if (!device.stale)
+		return false;
+	if (!device.refreshing && farswap_now_ns() >= refresh_retry_ns) {
+		device.refreshing = true;
+		device.in_air++;
+		kernel_call(device_msg(FARSWAP_CMD_EXTENT_GET, 1), on_refreshed, NULL);
+	}
+	return true;
 }
 
 unsigned int extent_usable(void)
 {
-	unsigned int i, k, usable = 0;
+	unsigned int usable = 0;
+	size_t i, k;
 
-	for (i = 0; i < device.n_extents; i++) {
-		for (k = 0; k < device.extents[i].n; k++) {
-			struct device_peer *peer = peer_numbered(device.extents[i].peers[k]);
+	for (i = 0; i < device.table.n; i++) {
+		const struct device_extent *extent = &device.table.extents[i];
 
-			if (peer && peer->state == PEER_LIVE)
-				break;
-		}
-		usable += k < device.extents[i].n;
+		for (k = 0; k < extent->n && peer_standing(extent->members[k].peer) != STANDING_LIVE; k++)
+			;
+		usable += k < extent->n;
 	}
 	return usable;
 }
 
-static bool is_member(const struct device_peer *peer)
+bool extent_names(uint32_t peer)
 {
-	unsigned int i;
+	size_t i, k;
 
-	for (i = 0; i < device.build.n; i++)
-		if (device.build.members[i].peer == peer->number)
-			return true;
+	for (i = 0; i < device.table.n; i++)
+		for (k = 0; k < device.table.extents[i].n; k++)
+			if (device.table.extents[i].members[k].peer == peer)
+				return true;
 	return false;
 }
 
-/* the live peers as placement sees them; map[] leads back */
-static size_t candidates(struct placement_node *nodes, struct device_peer **map)
+/* what is not known for sure counts as one */
+bool extent_last_copy(const struct device_peer *peer)
 {
-	uint64_t now = farswap_now_ns();
-	struct device_peer *peer;
-	size_t n = 0;
+	size_t i, k;
 
-	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
-		if (peer->state != PEER_LIVE)
-			continue;
-		nodes[n] = (struct placement_node) {
-			.rack = peer->link->node->rack,
-			/* before the first extent a full donor is asked all the same: for its reason */
-			.room = peer->link->room || device.phase != PHASE_FILLING ? peer->link->room : 1,
-			.held = peer->slabs,
-			.taken = is_member(peer),
-			.barred = peer->barred || peer->closed || !peer->attached || peer->full_until_ns > now ||
-				  peer->link->state != LINK_READY,
-		};
-		map[n++] = peer;
+	if (device.stale)
+		return true;
+	for (i = 0; i < device.table.n; i++) {
+		const struct device_extent *extent = &device.table.extents[i];
+		bool its = false, live = false;
+
+		for (k = 0; k < extent->n; k++) {
+			const struct device_peer *member = peer_numbered(extent->members[k].peer);
+
+			its |= member && peer_same_session(member, peer);
+			live |= peer_standing(extent->members[k].peer) == STANDING_LIVE;
+		}
+		if (its && !live)
+			return true;
 	}
-	return n;
+	return false;
 }
 
-static void finish(void)
-{
-	struct device_peer *peer;
-
-	device.build.active = false;
-	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
-		peer->barred = false;
-	device_kick();
-}
-
-static void on_added(int error, const char *why, const struct kernel_answer *answers, void *arg)
-{
-	struct device_build *build = &device.build;
-	uint32_t peers[FARSWAP_COPIES_MAX];
-	unsigned int i;
-
-	(void)answers;
-	(void)arg;
-	device.in_air--;
-	build->adding = false;
-	/* -EEXIST: added by an earlier try whose answer was lost; a number goes with its slabs until it is added */
-	if (error && error != -EEXIST) {
-		farswap_log("%s: extent %llu not added: %s", device.name, (unsigned long long)build->number, why);
-		device.build_retry_ns = farswap_now_ns() + RETRY_NS;
-		if (device.phase == PHASE_FILLING)
-			device_undo("extent not added to %s: %s", device.name, why);
-		finish();
-		return;
-	}
-	for (i = 0; i < build->n; i++)
-		peers[i] = build->members[i].peer;
-	if (extent_note(build->number, peers, build->n))
-		farswap_log("%s: out of memory for extent %llu", device.name, (unsigned long long)build->number);
-	if (build->n < device.copies)
-		farswap_log("%s: extent %llu is DEGRADED: %u of %u copies", device.name,
-			    (unsigned long long)build->number, build->n, device.copies);
-	device.next_extent = build->number + 1;
-	build->n = 0;
-	finish();
-}
-
-static int put_members(struct nl_msg *msg)
+int extent_put_members(struct nl_msg *msg, const struct device_member *members, unsigned int n)
 {
 	struct nlattr *all = nla_nest_start(msg, FARSWAP_A_MEMBERS);
 	unsigned int i;
 
 	if (!all)
 		return -EMSGSIZE;
-	for (i = 0; i < device.build.n; i++) {
+	for (i = 0; i < n; i++) {
 		struct nlattr *one = nla_nest_start(msg, FARSWAP_A_MEMBER);
 
 		if (!one)
 			return -EMSGSIZE;
-		nla_put_u32(msg, FARSWAP_A_NODE, device.build.members[i].peer);
-		nla_put_u64(msg, FARSWAP_A_SLAB, device.build.members[i].slab);
-		nla_put_u64(msg, FARSWAP_A_INCARNATION, device.build.members[i].incarnation);
-		nla_put_u64(msg, FARSWAP_A_REMOTE, device.build.members[i].address);
-		nla_put_u32(msg, FARSWAP_A_RKEY, device.build.members[i].rkey);
+		nla_put_u32(msg, FARSWAP_A_NODE, members[i].peer);
+		nla_put_u64(msg, FARSWAP_A_SLAB, members[i].slab);
+		nla_put_u64(msg, FARSWAP_A_INCARNATION, members[i].incarnation);
+		nla_put_u64(msg, FARSWAP_A_REMOTE, members[i].address);
+		nla_put_u32(msg, FARSWAP_A_RKEY, members[i].rkey);
+		if (members[i].succeeds)
+			nla_put_u32(msg, FARSWAP_A_SUCCEEDS, members[i].succeeds);
 		nla_nest_end(msg, one);
 	}
 	nla_nest_end(msg, all);
 	return 0;
-}
-
-static void add_to_kernel(void)
-{
-	struct nl_msg *msg = device_msg(FARSWAP_CMD_EXTENT_ADD, 0);
-
-	if (msg) {
-		nla_put_u64(msg, FARSWAP_A_EXTENT, device.build.number);
-		nla_put_u32(msg, FARSWAP_A_GENERATION, 1);
-		if (put_members(msg)) {
-			nlmsg_free(msg);
-			msg = NULL;
-		}
-	}
-	device.build.adding = true;
-	device.in_air++;
-	kernel_call(msg, on_added, NULL);
-}
-
-/* a member may have been lost since it granted */
-static void drop_lost_members(void)
-{
-	struct device_build *build = &device.build;
-	unsigned int i, k;
-
-	for (i = k = 0; i < build->n; i++) {
-		struct device_peer *peer = peer_numbered(build->members[i].peer);
-
-		if (peer && peer->state == PEER_LIVE && !peer->closed)
-			build->members[k++] = build->members[i];
-	}
-	build->n = k;
-}
-
-/* all that were asked have answered */
-static void settle(void)
-{
-	struct device_build *build = &device.build;
-	char why[1024];
-
-	drop_lost_members();
-	if (build->n < device.copies)
-		ask_more();
-	if (build->in_air)
-		return;
-	if (build->n == device.copies || (build->n && device.phase == PHASE_UP)) {
-		add_to_kernel();
-		return;
-	}
-	device_explain(why, sizeof(why));
-	device.build_retry_ns = farswap_now_ns() + RETRY_NS;
-	if (device.phase == PHASE_FILLING)
-		device_undo("no %u donors for an extent of %s: %s", device.copies, device.name, why);
-	else
-		farswap_log("%s: no donor for another extent: %s", device.name, why);
-	finish();
-}
-
-static void refused(struct device_peer *peer, const char *why)
-{
-	peer->barred = true;
-	peer->full_until_ns = farswap_now_ns() + FULL_NS;
-	snprintf(peer->why, sizeof(peer->why), "%s", why);
-}
-
-static void on_granted(struct link *link, const union farswap_msg *answer, void *arg)
-{
-	struct device_peer *peer = arg;
-	struct device_build *build = &device.build;
-	char why[160];
-
-	device.in_air--;
-	build->in_air--;
-	if (!answer) {
-		refused(peer, link->why);
-	} else if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
-		refused(peer, farswap_reject_say(le16toh(answer->reject.code), le64toh(answer->reject.number),
-						 why, sizeof(why)));
-	} else if (le64toh(answer->grant.session) != peer->session || le64toh(answer->grant.extent) != build->number ||
-		   le64toh(answer->grant.bytes) != device.slab_bytes) {
-		refused(peer, "grants something else than it was asked for");
-	} else {
-		build->members[build->n].peer = peer->number;
-		build->members[build->n].slab = le64toh(answer->grant.slab);
-		build->members[build->n].incarnation = le64toh(answer->grant.incarnation);
-		build->members[build->n].address = le64toh(answer->grant.address);
-		build->members[build->n].rkey = le32toh(answer->grant.rkey);
-		build->n++;
-		peer->slabs++;
-		peer->why[0] = 0;
-		if (link->room)
-			link->room--;
-	}
-	if (!build->in_air)
-		settle();
-}
-
-static void ask(struct device_peer *peer)
-{
-	union farswap_msg msg;
-
-	farswap_msg_make(&msg, FARSWAP_MSG_GRANT, 0);
-	msg.grant.session = htole64(peer->session);
-	msg.grant.extent = htole64(device.build.number);
-	msg.grant.generation = htole32(1);
-	if (!link_request(peer->link, &msg, on_granted, peer)) {
-		refused(peer, "control connection lost");
-		return;
-	}
-	device.build.in_air++;
-	device.in_air++;
-}
-
-/* as many donors as are missing; only called with no GRANT in the air. Whoever cannot be asked is barred: it ends. */
-static void ask_more(void)
-{
-	struct placement_node nodes[DEVICE_PEERS_MAX];
-	struct device_peer *map[DEVICE_PEERS_MAX];
-	int chosen[FARSWAP_COPIES_MAX];
-	unsigned int got, i;
-	size_t n;
-
-	do {
-		n = candidates(nodes, map);
-		got = placement_choose(nodes, n, device.copies - device.build.n, &device.seed, chosen);
-		for (i = 0; i < got; i++)
-			ask(map[chosen[i]]);
-	} while (got && !device.build.in_air);
-}
-
-/* slabs that a build was granted and did not get into the kernel serve the next one: donors do not take them back */
-void extent_build_start(void)
-{
-	struct device_build *build = &device.build;
-
-	if (build->active || farswap_now_ns() < device.build_retry_ns)
-		return;
-	build->active = true;
-	build->number = device.next_extent;
-	settle();
 }

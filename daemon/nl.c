@@ -58,6 +58,9 @@ static struct nla_policy policy[FARSWAP_A_MAX + 1] = {
 	[FARSWAP_A_READ_NS]		= { .type = NLA_U64 },
 	[FARSWAP_A_CODEC]		= { .type = NLA_U8 },
 	[FARSWAP_A_OFFSET]		= { .type = NLA_U32 },
+	[FARSWAP_A_SEALED]		= { .type = NLA_U8 },
+	[FARSWAP_A_MISSED]		= { .type = NLA_U32 },
+	[FARSWAP_A_SUCCEEDS]		= { .type = NLA_U32 },
 };
 
 struct nl_msg *farswap_nl_new(int cmd, int dump)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* One donor of the device, from OPEN to LIVE, its loss, and the CLOSE of its session. */
+/* One donor of the device, from OPEN or REJOIN to LIVE, and the CLOSE of its session. */
 #include <endian.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@ struct device_peer *peer_of(struct link *link)
 	struct device_peer *peer;
 
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
-		if (peer->link == link && peer->state >= PEER_OPENING && peer->state <= PEER_LIVE)
+		if (peer->link == link && peer->state >= PEER_OPENING && peer->state <= PEER_SUSPECT)
 			return peer;
 	return NULL;
 }
@@ -46,29 +46,78 @@ bool peer_busy(const struct device_peer *peer)
 	return (peer->state >= PEER_OPENING && peer->state <= PEER_ADDING) || peer->closing;
 }
 
+bool peer_same_session(const struct device_peer *a, const struct device_peer *b)
+{
+	return a->link == b->link && a->session && a->session == b->session;
+}
+
+bool peer_owns_session(const struct device_peer *peer)
+{
+	const struct device_peer *p, *owner = peer;
+
+	for (p = device.peers; p < device.peers + DEVICE_PEERS_MAX; p++)
+		if (p->state >= PEER_OPENING && p->state <= PEER_SUSPECT && peer_same_session(p, peer) &&
+		    (owner->state > PEER_SUSPECT || p->number > owner->number))
+			owner = p;
+	return owner == peer;
+}
+
+struct device_peer *peer_live(uint32_t number)
+{
+	struct device_peer *peer = peer_numbered(number), *p;
+
+	if (!peer || peer->state == PEER_LIVE)
+		return peer;
+	for (p = device.peers; p < device.peers + DEVICE_PEERS_MAX; p++)
+		if (p->state == PEER_LIVE && peer_same_session(p, peer))
+			return p;
+	return NULL;
+}
+
+enum standing peer_standing(uint32_t number)
+{
+	const struct device_peer *peer = peer_numbered(number);
+
+	if (!peer)
+		return STANDING_LOST;
+	if (peer->state == PEER_LIVE)
+		return STANDING_LIVE;
+	if (peer->state == PEER_FORMER && peer_live(number))
+		return STANDING_MOVED;
+	return peer->state == PEER_SUSPECT || peer->state == PEER_FORMER ? STANDING_SUSPECT : STANDING_LOST;
+}
+
+bool peer_is_well(const struct device_peer *peer)
+{
+	return peer->state == PEER_LIVE && !peer->closed && peer->attached && link_is_well(peer->link);
+}
+
 /* nothing of it is at the donor any more, and no answer to come names it */
 static bool is_over(const struct device_peer *peer)
 {
 	return (peer->state == PEER_LOST || peer->state == PEER_FAILED) && !peer->in_air &&
-	       (!peer->session || peer->closed);
+	       (!peer->session || peer->closed || !peer_owns_session(peer));
 }
 
-/* a record that nobody needs; one that is over is kept for its reason while there are others */
+/* which of the records that nobody needs goes first */
+static unsigned int use_of(const struct device_peer *peer, const struct link *link)
+{
+	if (peer->state == PEER_FREE)
+		return 1;
+	if (!is_over(peer))
+		return 9;
+	return peer->in_kernel ? 4 : peer->link == link ? 2 : 3;
+}
+
+/* one that is over is kept for its reason while there are others */
 struct device_peer *peer_new(struct link *link)
 {
-	struct device_peer *peer, *found = NULL;
+	struct device_peer *peer, *found = device.peers;
 
-	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
-		bool over = is_over(peer);
-
-		if (over && peer->link == link) {
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (use_of(peer, link) < use_of(found, link))
 			found = peer;
-			break;
-		}
-		if (peer->state == PEER_FREE || (over && !found))
-			found = found && found->state == PEER_FREE ? found : peer;
-	}
-	if (!found)
+	if (use_of(found, link) == 9)
 		return NULL;
 	memset(found, 0, sizeof(*found));
 	found->link = link;
@@ -91,6 +140,7 @@ static void fail(struct device_peer *peer, const char *why)
 /* true when the answer is the one asked for; else the peer has failed */
 static bool is_good(struct device_peer *peer, const union farswap_msg *answer)
 {
+	struct device_peer *p;
 	char why[160];
 
 	if (!answer) {
@@ -98,6 +148,9 @@ static bool is_good(struct device_peer *peer, const union farswap_msg *answer)
 		return false;
 	}
 	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
+		if (le16toh(answer->reject.code) == FARSWAP_REJECT_NO_SESSION)
+			for (p = device.peers; p < device.peers + DEVICE_PEERS_MAX; p++)
+				p->closed |= p->state != PEER_FREE && peer_same_session(p, peer);
 		fail(peer, farswap_reject_say(le16toh(answer->reject.code), le64toh(answer->reject.number),
 					      why, sizeof(why)));
 		return false;
@@ -119,6 +172,8 @@ static void on_added(int error, const char *why, const struct kernel_answer *ans
 		return;
 	}
 	peer->state = PEER_LIVE;
+	peer->in_kernel = true;
+	rejoin_supersede(peer);
 	farswap_log("node %s: live on %s as peer %u", peer->link->node->name, device.name, peer->number);
 	device_kick();
 }
@@ -186,14 +241,19 @@ static void ask_tokens(struct device_peer *peer)
 	}
 }
 
+/* OPENED or REJOINED */
 static void on_opened(struct link *link, const union farswap_msg *answer, void *arg)
 {
 	struct device_peer *peer = arg;
 
 	device.in_air--;
 	peer->in_air--;
-	if (!is_good(peer, answer))
+	if (!is_good(peer, answer) || (peer->state != PEER_OPENING && peer->state != PEER_REJOINING))
 		return;
+	if (peer->session && le64toh(answer->session.session) != peer->session) {
+		fail(peer, "answers for another session");
+		return;
+	}
 	peer->session = le64toh(answer->session.session);
 	peer->rdma_port = le16toh(answer->session.rdma_port);
 	peer->incarnation = link->incarnation;
@@ -216,11 +276,11 @@ void peer_next(void)
 		ask_tokens(next);
 }
 
-static bool ask_open(struct device_peer *peer, link_answer answer)
+static bool ask_session(struct device_peer *peer, enum farswap_msg_type type, link_answer answer)
 {
 	union farswap_msg msg;
 
-	farswap_msg_make(&msg, FARSWAP_MSG_OPEN, 0);
+	farswap_msg_make(&msg, type, 0);
 	msg.session.session = htole64(peer->session);
 	if (!link_request(peer->link, &msg, answer, peer))
 		return false;
@@ -232,7 +292,14 @@ static bool ask_open(struct device_peer *peer, link_answer answer)
 void peer_start(struct device_peer *peer)
 {
 	peer->state = PEER_OPENING;
-	if (!ask_open(peer, on_opened))
+	if (!ask_session(peer, FARSWAP_MSG_OPEN, on_opened))
+		fail(peer, "control connection lost");
+}
+
+void peer_rejoin(struct device_peer *peer)
+{
+	peer->state = PEER_REJOINING;
+	if (!ask_session(peer, FARSWAP_MSG_REJOIN, on_opened))
 		fail(peer, "control connection lost");
 }
 
@@ -257,7 +324,7 @@ static void on_reattached(struct link *link, const union farswap_msg *answer, vo
 
 void peer_reattach(struct device_peer *peer)
 {
-	peer->attached = ask_open(peer, on_reattached);
+	peer->attached = ask_session(peer, FARSWAP_MSG_OPEN, on_reattached);
 }
 
 static void on_closed(struct link *link, const union farswap_msg *answer, void *arg)
@@ -275,29 +342,11 @@ static void on_closed(struct link *link, const union farswap_msg *answer, void *
 
 void peer_close(struct device_peer *peer)
 {
-	union farswap_msg msg;
-
-	if (!peer->session || peer->closed || peer->closing || peer->link->state != LINK_READY)
+	if (!peer->session || peer->closed || peer->closing || peer->link->state != LINK_READY || !peer_owns_session(peer))
 		return;
 	if (peer->link->incarnation != peer->incarnation) {
 		peer->closed = true;	/* the daemon that held it has ended */
 		return;
 	}
-	farswap_msg_make(&msg, FARSWAP_MSG_CLOSE, 0);
-	msg.session.session = htole64(peer->session);
-	if (!link_request(peer->link, &msg, on_closed, peer))
-		return;
-	peer->closing = true;
-	device.in_air++;
-	peer->in_air++;
-}
-
-void peer_lost(struct device_peer *peer, const char *why)
-{
-	if (peer->state == PEER_LOST)
-		return;
-	peer->state = PEER_LOST;
-	snprintf(peer->why, sizeof(peer->why), "%s", why[0] ? why : "its queue pairs failed");
-	farswap_log("node %s: lost as peer %u of %s: %s", peer->link->node->name, peer->number, device.name, peer->why);
-	device_kick();
+	peer->closing = ask_session(peer, FARSWAP_MSG_CLOSE, on_closed);
 }

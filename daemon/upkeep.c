@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What is done while the device is up: look at the kernel's state each second, replace donors, add extents. */
+/* What is done while the device is up: look at the kernel's state each second, find donors, repair and add extents. */
 #include <string.h>
 
 #include "device.h"
@@ -19,7 +19,7 @@ static void take_peer(const struct nlmsghdr *nlh)
 		return;
 	peer = peer_numbered(farswap_nl_u32(attrs, FARSWAP_A_NODE));
 	if (peer && peer->state == PEER_LIVE && farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE) == FARSWAP_PEER_LOST)
-		peer_lost(peer, farswap_nl_string(attrs, FARSWAP_A_REASON));
+		rejoin_lost(peer, farswap_nl_string(attrs, FARSWAP_A_REASON));
 }
 
 static void on_peers(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -49,7 +49,7 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 		return;
 	}
 	device.want = farswap_nl_u32(attrs, FARSWAP_A_WANT);
-	if (device.want && extent_building())
+	if (device.want && build_active())
 		device.want--;		/* the kernel does not know of that one yet */
 	device.in_air++;
 	kernel_call(device_msg(FARSWAP_CMD_PEER_GET, 1), on_peers, NULL);
@@ -88,7 +88,7 @@ static void look_after_peers(void)
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
 		if (peer->state == PEER_LIVE)
 			keep_attached(peer);
-		else if (peer->state == PEER_LOST || peer->state == PEER_FAILED)
+		else if (peer->state == PEER_FAILED || (peer->state == PEER_LOST && !peer->closed && !extent_last_copy(peer)))
 			peer_close(peer);	/* again and again, until it is answered */
 	}
 }
@@ -141,12 +141,14 @@ void upkeep_advance(void)
 			device_enter(PHASE_DELETING);
 		return;
 	}
+	rejoin_advance();
 	look_after_peers();
 	find_new_peers();
 	peer_next();
-	if (device.want && !extent_building() && device.slab_bytes == farswapd.conf.slab_bytes &&
+	repair_advance();
+	if (device.want && !build_active() && device.slab_bytes == farswapd.conf.slab_bytes &&
 	    extent_usable() < device_extents_needed()) {
 		device.want--;
-		extent_build_start();
+		build_start();
 	}
 }

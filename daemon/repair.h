@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Extents whose members are not what they should be, one at a time. What is done is told by plan.h:
+ *
+ *   a succession        SEAL -> SET
+ *   a copy is missing   GRANT at the target -> SEAL -> SUM_GET -> { PUSH ... -> CHECK ... } from each source -> SET
+ *   left sealed         OPEN
+ *
+ * Whatever fails, on whatever step, has one next step: the try is over and the table of extents is stale. It is read anew, a
+ * sealed extent in it is opened, a slab that was granted for nothing is given back, and all is decided anew. A daemon that
+ * starts begins there too. Once WRITEs may be under way to a slab that nobody waits for, it is revoked, never used on.
+ */
+#ifndef FARSWAP_REPAIR_H
+#define FARSWAP_REPAIR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "farswap_nl.h"
+#include "farswap_wire.h"
+#include "plan.h"
+
+#define REPAIR_ORPHANS_MAX	8
+
+enum repair_step {
+	REPAIR_IDLE,
+	REPAIR_GRANT,
+	REPAIR_RENEW,		/* RELEASE of a slab from an earlier life, then GRANT again */
+	REPAIR_SEAL,
+	REPAIR_SUMS,
+	REPAIR_PUSH,
+	REPAIR_CHECK,
+	REPAIR_SET,
+	REPAIR_STEPS
+};
+
+struct repair_slab {
+	uint32_t peer;		/* its number; 0: none */
+	uint64_t slab, incarnation, address;
+	uint32_t rkey;
+	bool asked;		/* RELEASE is in the air */
+	uint64_t retry_ns;
+};
+
+struct device_repair {
+	enum repair_step step;
+	bool waiting;			/* for an answer; the next step is taken when it is there */
+	uint64_t extent;
+	uint32_t generation;		/* of the extent before */
+	uint32_t target;		/* peer that gets the copy; 0: none, a succession */
+	struct repair_slab copy;	/* there */
+	bool renewed;
+
+	uint32_t source;		/* peer that pushes; 0: to be chosen */
+	uint32_t tried[FARSWAP_COPIES_MAX];	/* that have pushed all they could, or cannot */
+	unsigned int n_tried;
+	bool has_queue, has_token;	/* from source to target */
+	uint8_t token[FARSWAP_TOKEN_BYTES];
+	unsigned int failures;		/* of the present piece */
+	struct farswap_sum *sums;	/* what the extent holds, by place */
+	uint64_t *todo, *differ;	/* a bit for each: to be pushed; found different */
+	size_t n_sums, at, checking;	/* pushed or checked up to; end of the CHECK in the air */
+	struct plan_run run;		/* the piece in the air */
+	uint64_t due_ns;		/* next piece not before */
+	uint64_t open_ns;		/* no EXTENT_OPEN before */
+
+	struct repair_slab orphans[REPAIR_ORPHANS_MAX];	/* granted for nothing, to be given back */
+	uint64_t begun_ns, bytes;	/* since extents were all whole last */
+	uint64_t extents_done;		/* replacements since the daemon started */
+	char why[300];			/* what hinders, "": nothing */
+};
+
+/* what is left of the present repairs, in bytes of frames in use */
+struct repair_progress {
+	uint64_t extents;		/* to be done, the present one included */
+	uint64_t bytes_left;
+	double bytes_per_s;
+};
+
+void repair_advance(void);
+void repair_progress(struct repair_progress *out);
+const char *repair_step_text(enum repair_step step);
+/* forget all of it, at the end of the device */
+void repair_reset(void);
+
+#endif
