@@ -28,6 +28,25 @@ static unsigned long long number(struct json_object *object, const char *key)
 	return tool_u64(object, key);
 }
 
+static void show_repair(struct json_object *r)
+{
+	unsigned long long extents = number(r, "extents");
+
+	if (!extents)
+		return;
+	printf("  repair: %llu extents to go, %s of %s pushed at %s/s", extents, size_text(tool_u64(r, "bytes_done")),
+	       size_text(tool_u64(r, "bytes")), size_text(tool_u64(r, "bytes_per_s")));
+	if (tool_get(r, "seconds_left"))
+		printf(", %llu s left", number(r, "seconds_left"));
+	printf("\n");
+	if (tool_get(r, "extent"))
+		printf("    extent %llu: %s%s%s%s%s\n", number(r, "extent"), tool_text(r, "step"),
+		       *tool_text(r, "from") ? ", from " : "", tool_text(r, "from"), *tool_text(r, "to") ? ", to " : "",
+		       tool_text(r, "to"));
+	if (*tool_text(r, "reason"))
+		printf("    %s\n", tool_text(r, "reason"));
+}
+
 static void show_device(struct json_object *d)
 {
 	struct json_object *c = tool_get(d, "counters");
@@ -46,6 +65,7 @@ static void show_device(struct json_object *d)
 	if (degraded)
 		printf(", %llu DEGRADED (fewer live copies than %llu)", degraded, number(d, "copies"));
 	printf("\n");
+	show_repair(tool_get(d, "repair"));
 	if (!c)
 		return;
 	printf("  pages: %llu held, %llu staged, %llu of one word, in %llu frames of 4 KiB\n", number(c, "held"), number(c, "staged"),
@@ -75,6 +95,8 @@ static void show_peer(struct json_object *p)
 		printf("  read latency: %.1f us\n", (double)tool_u64(p, "read_ns") / 1000);
 	if (strcmp(tool_text(p, "control"), "up"))
 		printf("  control: down (%s)\n", tool_text(p, "control_reason"));
+	else if (number(p, "silent_ms"))
+		printf("  control: silent for %.1f s\n", (double)tool_u64(p, "silent_ms") / 1000);
 }
 
 static void show_lent(struct json_object *status)

@@ -108,6 +108,37 @@ static struct json_object *own_part(void)
 	return all;
 }
 
+static const char *node_name(uint32_t number)
+{
+	const struct device_peer *peer = number ? peer_numbered(number) : NULL;
+
+	return peer ? peer->link->node->name : "";
+}
+
+static struct json_object *repair_state(void)
+{
+	const struct device_repair *repair = &device.repair;
+	struct json_object *all = json_object_new_object();
+	struct repair_progress progress;
+
+	repair_progress(&progress);
+	put_u64(all, "extents", progress.extents);
+	put_text(all, "step", repair_step_text(repair->step));
+	if (repair->step != REPAIR_IDLE) {
+		put_u64(all, "extent", repair->extent);
+		put_text(all, "from", node_name(repair->source));
+		put_text(all, "to", node_name(repair->target));
+	}
+	put_u64(all, "bytes_done", repair->bytes);
+	put_u64(all, "bytes", repair->bytes + progress.bytes_left);
+	put_u64(all, "bytes_per_s", (uint64_t)progress.bytes_per_s);
+	if (progress.bytes_per_s >= 1)
+		put_u64(all, "seconds_left", (uint64_t)((double)progress.bytes_left / progress.bytes_per_s));
+	put_u64(all, "extents_done", repair->extents_done);
+	put_text(all, "reason", repair->why);
+	return all;
+}
+
 static void finish(struct status_job *job)
 {
 	if (job->device && job->complete) {
@@ -190,6 +221,18 @@ static void on_extents(int error, const char *why, const struct kernel_answer *a
 	finish(job);
 }
 
+/* of a peer that the kernel lost: what is to become of it */
+static const char *peer_state(uint32_t number, unsigned int kernel_state)
+{
+	const struct device_peer *peer = peer_numbered(number);
+
+	if (kernel_state == FARSWAP_PEER_LOST && peer && peer->state == PEER_SUSPECT)
+		return "suspect";
+	if (kernel_state == FARSWAP_PEER_LOST && peer && peer->state == PEER_FORMER)
+		return "rejoined";
+	return farswap_nl_peer_state(kernel_state);
+}
+
 static int add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 {
 	struct json_object *one = json_object_new_object();
@@ -203,7 +246,7 @@ static int add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 	}
 	put_u64(one, "number", farswap_nl_u32(attrs, FARSWAP_A_NODE));
 	put_text(one, "name", farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
-	put_text(one, "state", farswap_nl_peer_state(farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE)));
+	put_text(one, "state", peer_state(farswap_nl_u32(attrs, FARSWAP_A_NODE), farswap_nl_u8(attrs, FARSWAP_A_PEER_STATE)));
 	put_text(one, "reason", farswap_nl_string(attrs, FARSWAP_A_REASON));
 	put_u64(one, "read_ns", farswap_nl_u64(attrs, FARSWAP_A_READ_NS));
 	put_u64(one, "session", farswap_nl_u64(attrs, FARSWAP_A_SESSION));
@@ -213,6 +256,7 @@ static int add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 	put_u64(one, "port", farswapd.conf.port);
 	put_text(one, "control", link && link->state == LINK_READY ? "up" : "down");
 	put_text(one, "control_reason", link ? link->why : "not in cluster.conf");
+	put_u64(one, "silent_ms", link ? link_silent_ns(link) / 1000000 : 0);
 	json_object_array_add(job->peers, one);
 	return 0;
 }
@@ -327,6 +371,7 @@ void status_get(status_done done, void *arg)
 		put_u64(job->device, "spares", device.spares);
 		put_text(job->device, "state", device_phase_text(device.phase));
 		put_u64(job->device, "extents_needed", device.slab_bytes ? device_extents_needed() : 0);
+		put(job->device, "repair", repair_state());
 	}
 	if (device.in_kernel) {
 		kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_device, job);
