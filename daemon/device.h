@@ -142,6 +142,7 @@ struct device {
 	struct extent_table table;
 	bool stale;			/* the kernel's may be another: read it before anything is decided */
 	bool refreshing;
+	uint64_t refresh_ns;		/* not before */
 	bool unsettled;			/* an extent may want a change of its members */
 	bool adopted;			/* taken over from an earlier daemon */
 	uint64_t next_extent;

@@ -11,7 +11,6 @@
 #define REFRESH_RETRY_NS	1000000000ull
 
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
-static uint64_t refresh_retry_ns;
 
 static int append(struct extent_table *table, const struct device_extent *extent)
 {
@@ -144,7 +143,7 @@ static void on_refreshed(int error, const char *why, const struct kernel_answer 
 		why = strerror(-error);
 	}
 	if (error) {
-		refresh_retry_ns = farswap_now_ns() + REFRESH_RETRY_NS;
+		device.refresh_ns = farswap_now_ns() + REFRESH_RETRY_NS;
 		if (!farswap_nl_is_gone(error))
 			farswap_log_limited(&limit, "%s: extents not read: %s", device.name, why);
 	}
@@ -155,7 +154,7 @@ bool extent_refresh(void)
 {
 	if (!device.stale)
 		return false;
-	if (!device.refreshing && farswap_now_ns() >= refresh_retry_ns) {
+	if (!device.refreshing && farswap_now_ns() >= device.refresh_ns) {
 		device.refreshing = true;
 		device.in_air++;
 		kernel_call(device_msg(FARSWAP_CMD_EXTENT_GET, 1), on_refreshed, NULL);

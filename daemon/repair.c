@@ -383,6 +383,7 @@ static void on_granted(struct link *link, const union farswap_msg *answer, void 
 		.peer = member.peer, .slab = member.slab, .incarnation = member.incarnation, .address = member.address,
 		.rkey = member.rkey,
 	};
+	r->alone = true;
 	r->step = r->renewed ? REPAIR_SEAL : REPAIR_RENEW;
 }
 
@@ -506,7 +507,7 @@ static bool was_tried(uint32_t peer)
 	unsigned int i;
 
 	for (i = 0; i < r->n_tried; i++)
-		if (r->tried[i] == peer)
+		if (r->tried[i].peer == peer)
 			return true;
 	return false;
 }
@@ -529,11 +530,14 @@ static uint32_t choose_source(uint32_t except)
 	return chosen < 0 ? 0 : extent->members[chosen].peer;
 }
 
-/* nothing more of the present source */
-static void leave_source(void)
+/* nothing more of the present source, except what it has not been asked for yet because others had pushed it before */
+static void leave_source(bool gave)
 {
-	if (r->source && r->n_tried < FARSWAP_COPIES_MAX)
-		r->tried[r->n_tried++] = r->source;
+	if (r->source && (!gave || r->alone) && r->n_tried < FARSWAP_COPIES_MAX) {
+		r->tried[r->n_tried].peer = r->source;
+		r->tried[r->n_tried++].gave = gave;
+	}
+	r->alone = gave;
 	r->source = 0;
 	r->has_queue = false;
 	r->has_token = false;
@@ -566,7 +570,7 @@ static void push_failed(struct link *link, const union farswap_msg *answer)
 	case PUSH_AGAIN:
 		break;
 	case PUSH_OTHER_SOURCE:
-		leave_source();
+		leave_source(false);
 		break;
 	case PUSH_OTHER_TARGET:
 		if (target)
@@ -642,7 +646,7 @@ static void push(struct device_peer *source, const struct device_member *member,
 	sent = ask(source, &msg, on_pushed);
 	explicit_bzero(&msg, sizeof(msg));
 	if (!sent)
-		leave_source();		/* nothing of it is under way */
+		leave_source(false);	/* nothing of it is under way */
 	device_kick();
 }
 
@@ -685,7 +689,7 @@ static void advance_push(struct device_peer *target)
 		return;
 	}
 	if (!member_of(extent, r->source) || !peer_is_well(source)) {
-		leave_source();
+		leave_source(false);
 		device_kick();
 		return;
 	}
@@ -729,15 +733,37 @@ static void on_checked(struct link *link, const union farswap_msg *answer, void 
 	r->at = r->checking;
 }
 
+/* a live member that has not pushed what it has */
+static const struct device_peer *not_asked(void)
+{
+	const struct device_extent *extent = extent_numbered(r->extent);
+	unsigned int i, k;
+
+	for (i = 0; extent && i < extent->n; i++) {
+		for (k = 0; k < r->n_tried; k++)
+			if (r->tried[k].peer == extent->members[i].peer && r->tried[k].gave)
+				break;
+		if (k == r->n_tried && peer_standing(extent->members[i].peer) == STANDING_LIVE)
+			return peer_numbered(extent->members[i].peer);
+	}
+	return NULL;
+}
+
 /* all that was pushed is checked: what differs is pushed again from another member, while there is one */
 static void advance_round(void)
 {
 	size_t words = r->n_sums / 64 + 1, i, differ = 0;
+	const struct device_peer *other;
 
 	for (i = 0; i < r->n_sums; i++)
 		differ += r->differ[i / 64] >> i % 64 & 1;
-	leave_source();
+	leave_source(true);
 	r->source = differ ? choose_source(0) : 0;
+	other = differ && !r->source ? not_asked() : NULL;
+	if (other) {
+		fail("%zu of %zu pages differ, and %s does not push what it has", differ, r->n_sums, other->link->node->name);
+		return;
+	}
 	if (!r->source) {
 		if (differ)
 			farswap_log("%s: extent %" PRIu64 ": %zu of %zu pages that no member could give right", device.name, r->extent,

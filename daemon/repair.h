@@ -53,8 +53,12 @@ struct device_repair {
 	bool renewed;
 
 	uint32_t source;		/* peer that pushes; 0: to be chosen */
-	uint32_t tried[FARSWAP_COPIES_MAX];	/* that have pushed all they could, or cannot */
+	struct {
+		uint32_t peer;
+		bool gave;		/* all of a round; else it cannot push */
+	} tried[FARSWAP_COPIES_MAX];
 	unsigned int n_tried;
+	bool alone;			/* the source pushed all of this round so far */
 	bool has_queue, has_token;	/* from source to target */
 	uint8_t token[FARSWAP_TOKEN_BYTES];
 	unsigned int failures;		/* of the present piece */
