@@ -129,6 +129,34 @@ int farswapd_timer(sd_event_source **source, uint64_t usec, sd_event_time_handle
 	return 0;
 }
 
+static void say(const char *format, va_list args)
+{
+	if (!getenv("VERBOSE"))
+		return;
+	printf("%8llu ms: ", (unsigned long long)(now / MS - 1000000));
+	vprintf(format, args);
+	printf("\n");
+}
+
+void farswap_log(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
+void farswap_log_limited(struct farswap_log_limit *limit, const char *format, ...)
+{
+	va_list args;
+
+	(void)limit;
+	va_start(args, format);
+	say(format, args);
+	va_end(args);
+}
+
 void kernel_listen(void)
 {
 }
@@ -1087,7 +1115,5 @@ int main(void)
 		cmocka_unit_test(everything_fails_and_all_is_whole_again),
 	};
 
-	if (!getenv("VERBOSE") && !freopen("/dev/null", "w", stderr))
-		return 1;
 	return cmocka_run_group_tests(tests, NULL, remove_dir);
 }
