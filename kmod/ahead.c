@@ -234,7 +234,7 @@ static void fetch_post(struct fsw_core *core, struct fsw_fetch *f)
 	core->ops->fetch(core->transport, &f->chain, &f->buf, f->pieces, f->nr_pieces);
 }
 
-void fsw_ahead_done(struct fsw_chain *chain, int status)
+static void fetch_done(struct fsw_chain *chain, int status)
 {
 	struct fsw_fetch *f = container_of(chain, struct fsw_fetch, chain);
 	unsigned int i;
@@ -701,6 +701,7 @@ static int fetches_init(struct fsw_ahead *a)
 		atomic_set(&f->users, 0);
 		f->status = -ENODATA;
 		init_waitqueue_head(&f->ended);
+		f->chain.done = fetch_done;
 		f->buf.in = true;
 		ret = core->ops->buffer_get(core->transport, &f->buf, FSW_FETCH_LINES * FSW_PAGE);
 		if (ret)

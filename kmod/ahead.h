@@ -30,7 +30,7 @@ struct fsw_line {
 };
 
 struct fsw_fetch {
-	struct fsw_chain chain;		/* window is NULL */
+	struct fsw_chain chain;
 	atomic_t users;			/* loads that look at it, and one while in flight; FETCH_CLAIMED: nobody may */
 	int status;			/* FSW_READ_FLYING, then 0 or -errno (smp_store_release / smp_load_acquire) */
 	unsigned int nr, nr_pieces;
@@ -69,6 +69,5 @@ int fsw_ahead_load(struct fsw_core *core, struct fsw_load *load, void *page, str
 void fsw_ahead_learn(struct fsw_core *core, const struct fsw_load *load, bool post);
 
 void fsw_ahead_stored(struct fsw_core *core, u64 slot);	/* a page was stored: learn which region follows which. Any context */
-void fsw_ahead_done(struct fsw_chain *chain, int status);	/* fsw_chain_done() of a fetch's chain */
 
 #endif

@@ -31,6 +31,8 @@ static bool slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, str
 		if (ret == -EBADMSG)
 			fsw_extent_miss(x, generation, m, info->frame);
 	}
+	if (info->bad)
+		fsw_mend_kick(&core->mend);
 	return fsw_extent_nr(x, generation);
 }
 

@@ -98,6 +98,17 @@ static unsigned int degraded_now(struct fsw_core *core)
 	return degraded;
 }
 
+static u64 missed_now(struct fsw_core *core)
+{
+	struct fsw_extent *e;
+	unsigned int i;
+	u64 missed = 0;
+
+	for (i = 0; (e = fsw_extents_get(&core->extents, i)); i++)
+		missed += fsw_extent_missed(&core->extents, e);
+	return missed;
+}
+
 void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 {
 	*c = (struct farswap_counters){
@@ -126,6 +137,8 @@ void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 		.held = max_t(s64, fsw_count_sum(core, FSW_HELD), 0),	/* CPUs are summed one after the other */
 		.staged = staged_now(core),
 		.degraded = degraded_now(core),
+		.mended = fsw_count_sum(core, FSW_MENDED),
+		.missed = missed_now(core),
 		.filled = max_t(s64, fsw_count_sum(core, FSW_FILLED), 0),
 		.stored_4096 = max_t(s64, fsw_count_sum(core, FSW_STORED), 0),
 		.stored_2048 = max_t(s64, fsw_count_sum(core, FSW_STORED + 1), 0),
@@ -360,9 +373,12 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	ret = fsw_compact_init(&core->compact, core);
 	if (ret)
 		goto free_codecs;
-	ret = fsw_staging_init(&core->staging, core);
+	ret = fsw_mend_init(&core->mend, core);
 	if (ret)
 		goto exit_compact;
+	ret = fsw_staging_init(&core->staging, core);
+	if (ret)
+		goto exit_mend;
 	ret = fsw_ahead_init(&core->ahead, core);
 	if (ret)
 		goto exit_ahead;
@@ -371,6 +387,8 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 exit_ahead:
 	fsw_ahead_exit(&core->ahead);
 	fsw_staging_exit(&core->staging);
+exit_mend:
+	fsw_mend_exit(&core->mend);
 exit_compact:
 	fsw_compact_exit(&core->compact);
 free_codecs:
@@ -390,6 +408,7 @@ free_core:
 void fsw_core_stop(struct fsw_core *core)
 {
 	WRITE_ONCE(core->staging.stopping, true);
+	fsw_mend_stop(&core->mend);
 	fsw_compact_stop(&core->compact);
 	fsw_staging_stop(&core->staging);
 	cancel_delayed_work_sync(&core->stock_work);
@@ -399,6 +418,7 @@ void fsw_core_free(struct fsw_core *core)
 {
 	fsw_ahead_exit(&core->ahead);
 	fsw_staging_exit(&core->staging);
+	fsw_mend_exit(&core->mend);
 	fsw_compact_exit(&core->compact);
 	fsw_codecs_exit(&core->codecs);
 	fsw_extents_exit(&core->extents);

@@ -18,6 +18,7 @@
 #define FSW_CLUSTER		512	/* slots with one home run; the kernel's SWAPFILE_CLUSTER with THP swap */
 #define FSW_WINDOW_MAX		64	/* pages */
 #define FSW_SPARES		2	/* windows of compaction's, beside the staging pool */
+#define FSW_MEND_SLOTS		16	/* mended at once, beside both */
 #define FSW_PEERS_MAX		8	/* live peers of a device, and chains of a window */
 
 /* ---- peers: what the core sees of one; the transport embeds it in its own struct ---- */
@@ -42,7 +43,7 @@ struct fsw_buffer {
 	struct list_head link;	/* the transport's list of buffers */
 };
 
-/* ---- a chain: all WRITEs of one window to one peer, or the READs of one fetch (read-ahead) from one ---- */
+/* ---- a chain: all WRITEs of one window to one peer, or those of mending, or the READs of one fetch (read-ahead) from one ---- */
 struct fsw_piece {		/* one contiguous run of frames */
 	u64 remote;		/* address at the donor */
 	u32 rkey;
@@ -50,11 +51,11 @@ struct fsw_piece {		/* one contiguous run of frames */
 	u32 bytes;
 };
 
-struct fsw_window;
 struct fsw_fetch;
 
 struct fsw_chain {
-	struct fsw_window *window;	/* NULL: the READs of a struct fsw_fetch (ahead.h) */
+	void (*done)(struct fsw_chain *chain, int status);	/* fsw_chain_done() */
+	void *owner;		/* done's */
 	struct fsw_peer *peer;
 	u64 posted_ns;		/* when it was given to the transport */
 	struct list_head link;	/* the transport's: chains in flight of a peer */
@@ -116,7 +117,10 @@ struct fsw_transport_ops {
 /* ---- the transport's calls into the core ---- */
 
 /* A chain ended: 0 when the peer acknowledged every WRITE of it, or every READ has its bytes. A failed peer is LOST before this. Any context. */
-void fsw_chain_done(struct fsw_chain *chain, int status);
+static inline void fsw_chain_done(struct fsw_chain *chain, int status)
+{
+	chain->done(chain, status);
+}
 void fsw_read_ended(struct fsw_read *read);
 
 /* ---- a device's core ---- */
@@ -129,7 +133,7 @@ struct fsw_params {
 	unsigned int spares;		/* extents wanted ahead of need */
 	unsigned int window;		/* pages, power of two, 1..FSW_WINDOW_MAX */
 	unsigned int staging;		/* pages in the staging pool at first, at least 2 windows */
-	unsigned int staging_max;	/* and at most: the transport's queues are made for so many, and FSW_SPARES windows more */
+	unsigned int staging_max;	/* and at most: the transport's queues are made for so many, FSW_SPARES windows and FSW_MEND_SLOTS more */
 	unsigned int close_ms;		/* an open window is sent after this time */
 	unsigned int store_ms;		/* a store waits this long for room before it is refused */
 	unsigned int hedge_ms;		/* a READ older than this is tried on another replica too */

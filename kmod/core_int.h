@@ -6,6 +6,7 @@
 #include "ahead.h"
 #include "codec.h"
 #include "compact.h"
+#include "mend.h"
 #include "window.h"
 #ifdef __KERNEL__
 #include "trace.h"
@@ -16,7 +17,7 @@ enum {
 	FSW_STORES = FSW_COUNTS_TRANSPORT, FSW_LOADS, FSW_LOADS_STAGED, FSW_LOADS_EMPTY, FSW_FREES, FSW_REFUSED, FSW_WAITS,
 	FSW_LOADS_AHEAD, FSW_AHEAD_PAGES, FSW_AHEAD_USED, FSW_AHEAD_WAITS,
 	FSW_LOAD_ERRORS, FSW_CORRUPT, FSW_FAILOVERS, FSW_HEDGES, FSW_WINDOWS, FSW_PARKED,
-	FSW_COMPACTED,
+	FSW_COMPACTED, FSW_MENDED,
 	/* these go up and down; only the sum over CPUs means something */
 	FSW_HELD, FSW_FILLED,
 	FSW_STORED,	/* by class */
@@ -43,6 +44,7 @@ struct fsw_core {
 	struct fsw_extents extents;
 	struct fsw_staging staging;
 	struct fsw_compact compact;
+	struct fsw_mend mend;
 	struct workqueue_struct *stock_wq;
 	struct delayed_work stock_work;	/* fills the map's stock up */
 	struct fsw_codecs codecs;

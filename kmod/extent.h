@@ -64,6 +64,8 @@ struct fsw_extent {
 	struct fsw_set __rcu *set;		/* changed under fsw_extents.lock */
 	struct fsw_set *leaving;		/* the one before while it may still be posted to, or NULL; under fsw_extents.lock */
 	struct fsw_record records[FARSWAP_COPIES_MAX];	/* fsw_extents.copies of them */
+	struct fsw_record *mend;		/* mend.c: of the member whose copies the pass mends, or NULL, */
+	u32 mend_generation;			/* and when the pass began */
 	atomic_t *words;			/* one per frame */
 	atomic_t *run_free;			/* frames of each run of FSW_CLUSTER with no slot in use; quarantined ones count */
 	unsigned int next_run;			/* the first run that is nobody's yet; under home_lock */
@@ -116,12 +118,16 @@ bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, 
 /* The member's copy of frame f did not verify: it misses that; and, the second one, counted against the peer. */
 void fsw_extent_miss(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f);
 void fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f);
+unsigned int fsw_extent_missed(struct fsw_extents *x, const struct fsw_extent *e);	/* frames, at live members */
 bool fsw_extent_whole(const struct fsw_extent *e, unsigned int copies);	/* so many live members miss nothing */
 int fsw_set_find(const struct fsw_set *set, const struct fsw_peer *peer);	/* the member that is this peer, or -1 */
 bool fsw_record_has(const struct fsw_record *r, unsigned int f);
 void fsw_record_miss(struct fsw_record *r, unsigned int f);
 unsigned int fsw_record_count(struct fsw_extents *x, const struct fsw_record *r);	/* frames */
 void fsw_record_clear(struct fsw_extents *x, struct fsw_record *r);
+/* mend.c's: what is missed is mending from now on; and what was is not any more, or, if not all was mended, is missed again. */
+void fsw_record_mend(struct fsw_extents *x, struct fsw_record *r);
+void fsw_record_mended(struct fsw_extents *x, struct fsw_record *r, bool all);
 u64 fsw_member_address(struct fsw_extents *x, const struct fsw_member *m, u64 frame);
 /* Where the member keeps the bytes of a STORED entry: fsw_entry_length() of them. */
 u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct fsw_entry e);

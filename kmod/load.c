@@ -163,6 +163,7 @@ static void copy_bad(struct fsw_core *core, struct fsw_load *load, struct fsw_ex
 	load->bad |= 1 << m;
 	fsw_count(core, FSW_CORRUPT);
 	fsw_extent_corrupt(x, load->generation, m, fsw_frame_offset(&core->extents, fsw_entry_index(load_entry(load))));
+	fsw_mend_kick(&core->mend);
 }
 
 /* What member m answered. 0: page holds it, verified. -EAGAIN: the entry changed. -EBADMSG, or the READ's error: no good */

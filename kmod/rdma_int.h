@@ -121,10 +121,10 @@ static inline struct fsw_rdma_peer *fsw_to_rdma_peer(struct fsw_peer *peer)
 	return container_of(peer, struct fsw_rdma_peer, core);
 }
 
-/* WRITEs in flight to one peer: each page of the staging pool is in one at most. */
+/* WRITEs in flight to one peer: each page of the staging pool is in one at most, and some are mended. */
 static inline unsigned int fsw_write_depth(void)
 {
-	return fsw_settings.staging_max + FSW_SPARES * fsw_settings.window;
+	return fsw_settings.staging_max + FSW_SPARES * fsw_settings.window + FSW_MEND_SLOTS;
 }
 
 static inline struct fsw_conn *fsw_write_conn(struct fsw_rdma_peer *peer)

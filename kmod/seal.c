@@ -61,6 +61,7 @@ static void extent_open(struct fsw_core *core, struct fsw_extent *e)
 {
 	smp_store_release(&e->sealed, FSW_OPEN);
 	fsw_staging_kick(&core->staging);
+	fsw_mend_kick(&core->mend);
 }
 
 int fsw_extent_seal(struct fsw_core *core, u64 id, u32 generation)

@@ -12,7 +12,7 @@ bool fsw_record_has(const struct fsw_record *r, unsigned int f)
 void fsw_record_miss(struct fsw_record *r, unsigned int f)
 {
 	set_bit(f, r->missed);
-	smp_mb__after_atomic();	/* before any: see fsw_record_settle() */
+	smp_mb__after_atomic();	/* before any: see fsw_record_mended() */
 	WRITE_ONCE(r->any, true);
 }
 
@@ -30,6 +30,30 @@ void fsw_record_clear(struct fsw_extents *x, struct fsw_record *r)
 	memset(r->missed, 0, BITS_TO_LONGS(x->frames) * sizeof(long));
 	memset(r->mending, 0, BITS_TO_LONGS(x->frames) * sizeof(long));
 	WRITE_ONCE(r->any, false);
+}
+
+void fsw_record_mend(struct fsw_extents *x, struct fsw_record *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < BITS_TO_LONGS(x->frames); i++) {
+		/* into the one before it leaves the other: a bit that is counted goes on being counted */
+		WRITE_ONCE(r->mending[i], r->mending[i] | READ_ONCE(r->missed[i]));
+		WRITE_ONCE(r->mending[i], r->mending[i] | xchg(&r->missed[i], 0));
+	}
+}
+
+void fsw_record_mended(struct fsw_extents *x, struct fsw_record *r, bool all)
+{
+	unsigned int f;
+
+	for_each_set_bit(f, r->mending, all ? 0 : x->frames)
+		set_bit(f, r->missed);
+	memset(r->mending, 0, BITS_TO_LONGS(x->frames) * sizeof(long));
+	WRITE_ONCE(r->any, false);
+	smp_mb();	/* a bit that is set from here on sets any again */
+	if (find_first_bit(r->missed, x->frames) < x->frames)
+		WRITE_ONCE(r->any, true);
 }
 
 /* ---- looking at a set ---- */
@@ -168,6 +192,20 @@ void fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, un
 		atomic64_inc(&member.peer->corrupt);
 	rcu_read_unlock();
 	fsw_extent_miss(e, generation, m, f);
+}
+
+unsigned int fsw_extent_missed(struct fsw_extents *x, const struct fsw_extent *e)
+{
+	const struct fsw_set *set;
+	unsigned int m, missed = 0;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	for (m = 0; m < set->nr; m++)
+		if (fsw_peer_live(set->members[m].peer))
+			missed += fsw_record_count(x, &e->records[set->record[m]]);
+	rcu_read_unlock();
+	return missed;
 }
 
 bool fsw_extent_whole(const struct fsw_extent *e, unsigned int copies)

@@ -47,7 +47,9 @@ COUNTER(ahead_waits);		/* loads that waited for one on its way */
 COUNTER(parked);		/* windows that waited for a replica or a frame */
 COUNTER(held);			/* slots that hold a page now */
 COUNTER(staged);		/* of these, in the staging pool */
-COUNTER(degraded);		/* extents with fewer live members than copies */
+COUNTER(degraded);		/* extents with fewer live members that miss nothing than copies */
+COUNTER(mended);		/* slots written again to a member that missed them or had them wrong */
+COUNTER(missed);		/* frames that live members still miss */
 COUNTER(filled);		/* slots held whose page is one word over and over: in the map alone */
 COUNTER(stored_4096);		/* pages in frames of their own, */
 COUNTER(stored_2048);		/* and compressed into classes of so many bytes */
@@ -145,6 +147,8 @@ static struct attribute *counters_attrs[] = {
 	&dev_attr_held.attr,
 	&dev_attr_staged.attr,
 	&dev_attr_degraded.attr,
+	&dev_attr_mended.attr,
+	&dev_attr_missed.attr,
 	&dev_attr_filled.attr,
 	&dev_attr_stored_4096.attr,
 	&dev_attr_stored_2048.attr,

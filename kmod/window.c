@@ -119,6 +119,8 @@ static struct fsw_entry stored_entry(const struct fsw_window_page *p)
 	};
 }
 
+static void window_chain_done(struct fsw_chain *chain, int status);
+
 /* The chain of this window to the peer; it is made if there is none. -1: this window has chains to too many peers. */
 static int chain_to(struct fsw_window *w, struct fsw_peer *peer)
 {
@@ -129,7 +131,8 @@ static int chain_to(struct fsw_window *w, struct fsw_peer *peer)
 			return i;
 	if (w->nr_chains == FSW_PEERS_MAX)
 		return -1;
-	w->chains[w->nr_chains].window = w;
+	w->chains[w->nr_chains].done = window_chain_done;
+	w->chains[w->nr_chains].owner = w;
 	w->chains[w->nr_chains].peer = peer;
 	return w->nr_chains++;
 }
@@ -426,7 +429,7 @@ static void window_send(struct fsw_window *w)
 
 static void window_chain_done(struct fsw_chain *chain, int status)
 {
-	struct fsw_window *w = chain->window;
+	struct fsw_window *w = chain->owner;
 	struct fsw_core *core = w->staging->core;
 
 	trace_farswap_chain_done(chain->peer->node, ktime_get_ns() - chain->posted_ns, status);
@@ -436,14 +439,6 @@ static void window_chain_done(struct fsw_chain *chain, int status)
 		atomic_or(1 << (chain - w->chains), &w->acked);
 	if (atomic_dec_and_test(&w->pending))
 		window_end(w);
-}
-
-void fsw_chain_done(struct fsw_chain *chain, int status)
-{
-	if (chain->window)
-		window_chain_done(chain, status);
-	else
-		fsw_ahead_done(chain, status);
 }
 
 static void window_put(struct fsw_window *w)

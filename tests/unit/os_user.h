@@ -43,6 +43,8 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 #define smp_store_release(p, v) __atomic_store_n(p, v, __ATOMIC_RELEASE)
 #define smp_load_acquire(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_mb__after_atomic() world_step()
+#define smp_mb() world_step()
+#define xchg(p, v) ({ __typeof__(*(p)) _v = *(p); *(p) = (v); _v; })
 #define smp_mb__before_atomic() world_step()
 #define container_of(p, t, m) ((t *)((char *)(p) - offsetof(t, m)))
 #define min(a, b) ((a) < (b) ? (a) : (b))
@@ -67,6 +69,8 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 #define BIT_WORD(n) ((n) / (8 * sizeof(long)))
 #define BIT_MASK(n) (1ul << (n) % (8 * sizeof(long)))
 #define set_bit(n, map) ((void)((map)[BIT_WORD(n)] |= BIT_MASK(n)))
+#define find_first_bit(map, n) ({ unsigned int _f = 0; while (_f < (n) && !test_bit(_f, map)) _f++; _f; })
+#define for_each_set_bit(f, map, n) for ((f) = 0; (f) < (n); (f)++) if (test_bit(f, map))
 #define test_bit(n, map) (!!((map)[BIT_WORD(n)] & BIT_MASK(n)))
 
 /* ---- atomics: plain, one thread; full-barrier ones are points where the world may step in ---- */

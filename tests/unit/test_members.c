@@ -217,6 +217,69 @@ static void a_member_is_replaced_by_a_whole_copy(void **state)
 	loads_are(1);
 }
 
+/* The copies of the slab that are right, of those stored. */
+static unsigned int copies_right(const struct fsw_member_info *m)
+{
+	struct farswap_sum sum;
+	unsigned int right = 0;
+	u64 slot = 0;
+
+	for (; fsw_slot_sum(core, 1, &slot, PAGES, &sum); slot++)
+		right += fsw_crc32c(~0u, world_memory(m->slab) + sum.frame * FSW_PAGE + sum.offset, sum.length) == sum.sum;
+	return right;
+}
+
+static void what_a_member_missed_is_mended_when_it_is_back(void **state)
+{
+	struct fsw_member members[FARSWAP_COPIES_MAX];
+	struct fsw_peer *succeeds[FARSWAP_COPIES_MAX];
+	struct fsw_extent_info x;
+
+	(void)state;
+	world_kill(1);
+	store_all(2);
+	world_quiet();
+	x = extent(0);
+	assert_int_equal(x.members[1].missed, PAGES);
+	assert_true(copies_right(&x.members[1]) < PAGES);
+	assert_int_equal(world_counters(core).missed, 0);	/* at live members */
+	members_now(members, succeeds);
+	world_reconnect(1);
+	members[1].peer = &world.peers[1]->peer;
+	assert_int_equal(fsw_extent_seal(core, 1, 1), 0);
+	assert_int_equal(fsw_extent_set(core, 1, 2, members, 3, succeeds), 0);
+	assert_int_equal(world_counters(core).degraded, 1);
+	world_quiet();
+	assert_int_equal(copies_right(&x.members[1]), PAGES);
+	assert_int_equal(world_counters(core).missed, 0);
+	assert_int_equal(world_counters(core).degraded, 0);
+	assert_int_equal(world_counters(core).mended, PAGES);
+	loads_are(2);
+}
+
+static void a_slot_with_no_good_copy_does_not_hold_up_the_rest(void **state)
+{
+	struct fsw_extent_info x = extent(0);
+	struct fsw_slot_info info;
+	unsigned int i;
+	u64 slot;
+
+	(void)state;
+	for (i = 0; i < 3; i++)
+		assert_true(world_corrupt(core, 7, i));
+	for (slot = 0; slot < PAGES; slot += 5)
+		assert_true(world_corrupt(core, slot, 2));
+	for (slot = 0; fsw_slot_info(core, &slot, true, &info); slot++)
+		;
+	world_quiet();
+	for (i = 0; i < 3; i++)
+		assert_int_equal(copies_right(&x.members[i]), PAGES - 1);
+	assert_int_equal(world_counters(core).missed, 3);
+	fsw_invalidate(core, 7);
+	world_quiet();
+	assert_int_equal(world_counters(core).missed, 0);
+}
+
 static void a_set_that_makes_no_sense_is_refused(void **state)
 {
 	static const unsigned int other[] = { 3, 4, 5 };
@@ -255,6 +318,8 @@ int main(void)
 		MEMBERS(a_seal_that_takes_too_long_is_given_up),
 		MEMBERS(a_member_that_comes_back_has_what_it_had),
 		MEMBERS(a_member_is_replaced_by_a_whole_copy),
+		MEMBERS(what_a_member_missed_is_mended_when_it_is_back),
+		MEMBERS(a_slot_with_no_good_copy_does_not_hold_up_the_rest),
 		MEMBERS(a_set_that_makes_no_sense_is_refused),
 	};
 

@@ -47,6 +47,7 @@ void world_kill(unsigned int peer);	/* its queue pairs go to error */
 void world_reconnect(unsigned int peer);	/* the donor of a LOST peer has a new one, which has nothing */
 void world_bury(struct fsw_core *core);	/* forget the peers that no set names any more */
 struct fsw_member world_slab(unsigned int peer);	/* a new one there */
+bool world_slab_there(u64 slab);
 unsigned int world_donor(u64 slab);		/* whose it is */
 char *world_memory(u64 slab);
 void world_release(u64 slab);		/* asserts that nothing can touch it, now or later */
