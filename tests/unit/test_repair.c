@@ -835,7 +835,7 @@ static void trouble(void)
 				kpeers[i].live = false;
 		break;
 	case 6:
-		if (n_kextents == EXTENTS && device.phase == PHASE_UP && !draw(3))
+		if (n_kextents == EXTENTS && device.phase == PHASE_UP)
 			restart_manager();
 		break;
 	default:
@@ -1025,7 +1025,7 @@ static void settle(void)
 
 static void everything_fails_and_all_is_whole_again(void **state)
 {
-	unsigned int rounds = getenv("ROUNDS") ? (unsigned int)atoi(getenv("ROUNDS")) : 15, i, round;
+	unsigned int rounds = getenv("ROUNDS") ? (unsigned int)atoi(getenv("ROUNDS")) : 25, i, round;
 	uint64_t repaired = 0, left = 0;
 
 	(void)state;
