@@ -63,7 +63,7 @@ static void show_device(struct json_object *d)
 	else
 		printf("  extents: not known, slabs of %s", size_text(tool_u64(d, "slab_bytes")));
 	if (degraded)
-		printf(", %llu DEGRADED (fewer live copies than %llu)", degraded, number(d, "copies"));
+		printf(", %llu DEGRADED (fewer whole live copies than %llu)", degraded, number(d, "copies"));
 	printf("\n");
 	show_repair(tool_get(d, "repair"));
 	if (!c)
@@ -73,6 +73,8 @@ static void show_device(struct json_object *d)
 	if (number(c, "stored_2048") || number(c, "stored_1024") || number(c, "stored_512"))
 		printf("  compressed: %llu pages to 2048 bytes, %llu to 1024, %llu to 512, %llu as they are\n", number(c, "stored_2048"),
 		       number(c, "stored_1024"), number(c, "stored_512"), number(c, "stored_4096"));
+	if (number(c, "missed"))
+		printf("  mending: %llu frames that live donors missed or have wrong\n", number(c, "missed"));
 	printf("  codec: %s\n", tool_text(d, "codec"));
 	printf("  transfer: %llu pages out, %llu pages in\n", number(c, "stores"), number(c, "loads"));
 	printf("  page-in: p50 %.1f us, p99 %.1f us\n", (double)tool_u64(c, "load_p50_ns") / 1000,

@@ -176,7 +176,7 @@ static int find_peer(struct status_job *job, uint32_t number)
 static int count_extent(struct status_job *job, const struct nlmsghdr *nlh)
 {
 	struct nlattr *attrs[FARSWAP_A_MAX + 1], *member[FARSWAP_A_MAX + 1], *one;
-	unsigned int live = 0;
+	unsigned int whole = 0;
 	int left, at;
 
 	if (farswap_nl_parse(nlh, attrs) || !attrs[FARSWAP_A_MEMBERS])
@@ -191,9 +191,10 @@ static int count_extent(struct status_job *job, const struct nlmsghdr *nlh)
 		if (at >= 0)
 			job->slabs[at]++;
 		/* a module that does not say is taken at its word in PEER_GET */
-		live += !member[FARSWAP_A_MEMBER_LIVE] || farswap_nl_u8(member, FARSWAP_A_MEMBER_LIVE);
+		whole += (!member[FARSWAP_A_MEMBER_LIVE] || farswap_nl_u8(member, FARSWAP_A_MEMBER_LIVE)) &&
+			 !farswap_nl_u32(member, FARSWAP_A_MISSED);
 	}
-	job->degraded += live < device.copies;
+	job->degraded += whole < device.copies;
 	return 0;
 }
 
@@ -326,6 +327,8 @@ static void add_counters(struct json_object *device_part, struct nlattr *const *
 	COUNTER(stored_512);
 	COUNTER(frames);
 	COUNTER(compacted);
+	COUNTER(mended);
+	COUNTER(missed);
 	COUNTER(load_p50_ns);
 	COUNTER(load_p99_ns);
 #undef COUNTER
