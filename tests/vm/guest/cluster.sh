@@ -87,20 +87,29 @@ lent() { farswap --node "node$1" -j | jq .lent.slabs; }
 # counter NAME: of the device, from sysfs
 counter() { cat "/sys/block/farswap0/farswap/$1"; }
 
-# audited: every held page has three good copies, as the module says, and as the donors' memory (nodes 2 to 4) says of the pages of hold
+# whole: every extent has all its copies, and no peer is or was lost that the kernel still knows of
+whole() {
+	farswap --node node1 -j | jq -e '.device.extents_degraded == 0 and .device.repair.extents == 0 and all(.peers[]; .state == "live")' > /dev/null
+}
+
+# audited [N...]: every held page has three good copies, as the module says, and as the donors' memory (nodes 2 to 4) says of the pages of hold
 audited() {
+	local n donors=()
+	[ $# != 0 ] || set -- 2 3 4
+	for n; do donors+=("node$n=$(daemon_pid "$n")"); done
 	farswap audit farswap0 && farswap map farswap0 -j > /tmp/map || return
-	auditbytes /tmp/dump /tmp/map "node2=$(daemon_pid 2)" "node3=$(daemon_pid 3)" "node4=$(daemon_pid 4)" > /tmp/audit 2>&1 ||
+	auditbytes /tmp/dump /tmp/map "${donors[@]}" > /tmp/audit 2>&1 ||
 		{ tail -n 20 /tmp/audit; return 1; }
 	cat /tmp/audit
 	grep -q "copies=3 wrong=0" /tmp/audit
 }
 
-# swap_gone: swapoff and down; no donor (nodes 2 to 4) has lent a slab any more
+# swap_gone [N...]: swapoff and down; no donor (nodes 2 to 4) has lent a slab any more
 swap_gone() {
 	local n
+	[ $# != 0 ] || set -- 2 3 4
 	swapoff /dev/farswap0 && farswap --node node1 down farswap0 || return
-	for n in 2 3 4; do
+	for n; do
 		[ "$(lent "$n")" = 0 ] || { echo "node$n still lends $(lent "$n") slabs"; return 1; }
 	done
 }
