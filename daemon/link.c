@@ -239,11 +239,11 @@ static void link_message(struct chan *chan, const union farswap_msg *msg, enum f
 		give_up(link, "sends an answer that nobody asked for");
 		return;
 	}
-	link->heard_ns = farswap_now_ns();
 	request = link->requests[i];
 	link->requests[i].id = 0;
 	if (request.answer)
 		request.answer(link, msg, request.arg);
+	link->heard_ns = farswap_now_ns();	/* after on_pong(), which tells how long it was not */
 }
 
 static void link_closed(struct chan *chan, const char *why, enum dropped_cause cause, bool clean, void *arg)
