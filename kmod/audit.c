@@ -5,23 +5,42 @@
  */
 #include "core_int.h"
 
-/* All copies are read at once. False: the set changed meanwhile. */
-static bool slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
+/* A slot that is looked at, and the READs of all its copies. */
+struct look {
+	struct fsw_entry e;
+	struct fsw_extent *x;
+	u32 generation;
+	unsigned int nr;
+	struct fsw_read *reads[FARSWAP_COPIES_MAX];
+	bool whole;		/* each was posted */
+};
+
+/* Post them, or as many as can be posted until wait_ns. */
+static void look_begin(struct fsw_core *core, u64 slot, struct look *look, u64 wait_ns)
 {
-	struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(e));
-	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
-	struct fsw_read *reads[FARSWAP_COPIES_MAX] = { NULL };
-	u32 generation = fsw_extent_generation(x);
-	unsigned int m, nr = fsw_extent_nr(x, generation);
+	unsigned int m;
+
+	look->x = fsw_frame_extent(&core->extents, fsw_entry_index(look->e));
+	look->generation = fsw_extent_generation(look->x);
+	look->nr = fsw_extent_nr(look->x, look->generation);
+	look->whole = true;
+	for (m = 0; m < look->nr; m++) {
+		look->reads[m] = fsw_copy_read(core, slot, look->e, look->generation, m, wait_ns);
+		look->whole &= look->reads[m] != NULL;
+	}
+}
+
+/* What came. False: the set changed meanwhile. */
+static bool look_end(struct fsw_core *core, struct look *look, u64 deadline, struct fsw_slot_info *info)
+{
+	unsigned int m;
 
 	info->good = info->bad = info->unread = 0;
-	for (m = 0; m < nr; m++)
-		reads[m] = fsw_copy_read(core, slot, e, generation, m, deadline);
-	for (m = 0; m < nr; m++) {
-		int ret = reads[m] ? fsw_copy_wait(core, reads[m], e, deadline) : -ENOTCONN;
+	for (m = 0; m < look->nr; m++) {
+		int ret = look->reads[m] ? fsw_copy_wait(core, look->reads[m], look->e, deadline) : -ENOTCONN;
 
-		if (reads[m])
-			core->ops->read_put(core->transport, reads[m]);
+		if (look->reads[m])
+			core->ops->read_put(core->transport, look->reads[m]);
 		if (!ret)
 			info->good |= 1 << m;
 		else if (ret == -EBADMSG)
@@ -29,11 +48,11 @@ static bool slot_verify(struct fsw_core *core, u64 slot, struct fsw_entry e, str
 		else
 			info->unread |= 1 << m;
 		if (ret == -EBADMSG)
-			fsw_extent_miss(x, generation, m, info->frame);
+			fsw_extent_miss(look->x, look->generation, m, info->frame);
 	}
 	if (info->bad)
 		fsw_mend_kick(&core->mend);
-	return fsw_extent_nr(x, generation);
+	return fsw_extent_nr(look->x, look->generation);
 }
 
 static void slot_describe(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
@@ -52,11 +71,9 @@ static void slot_describe(struct fsw_core *core, u64 slot, struct fsw_entry e, s
 	}
 }
 
-bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slot_info *info)
+/* The entry of the first slot at or after *slot that is not EMPTY; false: there is none. */
+static bool slot_next(struct fsw_core *core, u64 *slot, struct fsw_entry *e)
 {
-	struct fsw_entry e;
-	bool again;
-
 	for (; *slot < core->map.slots; ++*slot) {
 		if (*slot % FSW_CLUSTER == 0)
 			cond_resched();
@@ -64,15 +81,67 @@ bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slo
 			*slot |= FSW_CLUSTER - 1;
 			continue;
 		}
-		do {
-			e = fsw_map_get(&core->map, *slot);
-			slot_describe(core, *slot, e, info);
-			again = verify && info->state == FARSWAP_SLOT_STORED && !slot_verify(core, *slot, e, info);
-		} while (again || (verify && !fsw_entry_same(fsw_map_get(&core->map, *slot), e)));
-		if (info->state != FARSWAP_SLOT_EMPTY)
+		*e = fsw_map_get(&core->map, *slot);
+		if (fsw_entry_state(*e) != FARSWAP_SLOT_EMPTY)
 			return true;
 	}
 	return false;
+}
+
+/* Look at one slot by itself, until it holds still. */
+static void slot_again(struct fsw_core *core, u64 slot, struct fsw_slot_info *info)
+{
+	struct look look;
+	bool again;
+
+	do {
+		u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
+
+		look.e = fsw_map_get(&core->map, slot);
+		slot_describe(core, slot, look.e, info);
+		again = false;
+		if (info->state == FARSWAP_SLOT_STORED) {
+			look_begin(core, slot, &look, deadline);
+			again = !look_end(core, &look, deadline, info);
+		}
+	} while (again || !fsw_entry_same(fsw_map_get(&core->map, slot), look.e));
+}
+
+/* All at once; those that this does not settle one after the other. */
+static void slots_verify(struct fsw_core *core, struct look *looks, struct fsw_slot_info *infos, unsigned int nr)
+{
+	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
+	bool again[FSW_LOOKS] = { false };
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (infos[i].state == FARSWAP_SLOT_STORED)
+			look_begin(core, infos[i].slot, &looks[i], 0);
+	for (i = 0; i < nr; i++) {
+		if (infos[i].state == FARSWAP_SLOT_STORED)
+			again[i] = !look_end(core, &looks[i], deadline, &infos[i]) || !looks[i].whole;
+		again[i] |= !fsw_entry_same(fsw_map_get(&core->map, infos[i].slot), looks[i].e);
+	}
+	for (i = 0; i < nr; i++)
+		if (again[i])
+			slot_again(core, infos[i].slot, &infos[i]);
+}
+
+unsigned int fsw_slot_infos(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slot_info *infos, unsigned int nr)
+{
+	struct look looks[FSW_LOOKS];
+	unsigned int i, found, held;
+
+	do {
+		for (found = 0; found < min(nr, FSW_LOOKS) && slot_next(core, slot, &looks[found].e); found++, ++*slot)
+			slot_describe(core, *slot, looks[found].e, &infos[found]);
+		if (verify)
+			slots_verify(core, looks, infos, found);
+		for (i = held = 0; i < found; i++)
+			if (infos[i].state != FARSWAP_SLOT_EMPTY)
+				infos[held++] = infos[i];
+	} while (found && !held);
+	return held;
 }
 
 bool fsw_slot_sum(struct fsw_core *core, u64 extent, u64 *slot, u64 end, struct farswap_sum *sum)

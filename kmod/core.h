@@ -273,10 +273,11 @@ struct fsw_slot_info {
 	u32 good, bad, unread;		/* bit per member, only when verified was asked for */
 };
 /*
- * The first held slot at or after *slot; false at the end. With verify, reads each copy over the transport (may sleep) and
- * compares it with the map's checksum; a slot rewritten meanwhile is looked at again.
+ * Up to nr (at most FSW_LOOKS) held slots at or after *slot, which goes on behind them; 0 at the end. With verify, reads each copy over
+ * the transport (may sleep) and compares it with the map's checksum; a slot rewritten meanwhile is looked at again.
  */
-bool fsw_slot_info(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slot_info *info);
+#define FSW_LOOKS 4U	/* their READs leave most of a lane's to loads */
+unsigned int fsw_slot_infos(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slot_info *infos, unsigned int nr);
 /* What the extent holds of the first slot at or after *slot, before slot end, that is STORED there; false: none, and *slot is where to go on. */
 bool fsw_slot_sum(struct fsw_core *core, u64 extent, u64 *slot, u64 end, struct farswap_sum *sum);
 

@@ -307,15 +307,21 @@ static int slots_fill(struct sk_buff *skb, struct netlink_callback *cb, struct f
 {
 	bool verify = cb->args[ARG_FLAGS] & FARSWAP_SLOT_VERIFY;
 	unsigned int left = verify ? VERIFY_BATCH : SCAN_BATCH;
-	struct fsw_slot_info info;
+	struct fsw_slot_info infos[FSW_LOOKS];
 	u64 slot = cb->args[ARG_NEXT];
+	unsigned int i, nr;
 
-	while (left-- && skb_tailroom(skb) >= SLOT_BYTES && fsw_slot_info(dev->core, &slot, verify, &info)) {
-		void *head = item_begin(skb, cb, FARSWAP_CMD_SLOT_GET);
+	for (; left >= FSW_LOOKS && skb_tailroom(skb) >= FSW_LOOKS * SLOT_BYTES; left -= nr) {
+		nr = fsw_slot_infos(dev->core, &slot, verify, infos, FSW_LOOKS);
+		if (!nr)
+			break;
+		for (i = 0; i < nr; i++) {
+			void *head = item_begin(skb, cb, FARSWAP_CMD_SLOT_GET);
 
-		if (!head || item_end(skb, head, slot_fill(skb, &info, verify)))
-			return -EMSGSIZE;
-		cb->args[ARG_NEXT] = slot = info.slot + 1;
+			if (!head || item_end(skb, head, slot_fill(skb, &infos[i], verify)))
+				return -EMSGSIZE;
+		}
+		cb->args[ARG_NEXT] = slot;
 	}
 	return 0;
 }

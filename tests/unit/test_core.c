@@ -575,11 +575,11 @@ static void check_known(void)
 /* All donors are back, or slabs elsewhere in their place, and everything is mended. */
 static void check_mended(void)
 {
-	struct fsw_slot_info info;
+	struct fsw_slot_info infos[FSW_LOOKS], *info;
 	struct farswap_counters c;
 	struct fsw_extent *e;
-	unsigned int i, m, tries;
-	u64 slot;
+	unsigned int i, m, tries, nr;
+	u64 slot = 0;
 
 	world_quiet();
 	do_return(true);
@@ -594,11 +594,12 @@ static void check_mended(void)
 		}
 	world_quiet();
 	check_known();
-	for (slot = 0; fsw_slot_info(core, &slot, true, &info); slot++)
+	while (fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS))
 		;	/* what went wrong unnoticed is noticed now */
 	world_quiet();
-	for (slot = 0; fsw_slot_info(core, &slot, true, &info); slot++)
-		assert_true(info.state == FARSWAP_SLOT_FILLED || (info.state == FARSWAP_SLOT_STORED && info.good == 7));
+	for (slot = 0; (nr = fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS));)
+		for (info = infos; info < infos + nr; info++)
+			assert_true(info->state == FARSWAP_SLOT_FILLED || (info->state == FARSWAP_SLOT_STORED && info->good == 7));
 	fsw_counters(core, &c);
 	assert_int_equal(c.missed, 0);
 	assert_int_equal(c.degraded, 0);
@@ -607,12 +608,13 @@ static void check_mended(void)
 
 static void check_copies(void)
 {
-	struct fsw_slot_info info;
-	u64 slot, held = 0;
+	struct fsw_slot_info infos[FSW_LOOKS];
+	u64 slot = 0, held = 0;
+	unsigned int nr;
 
 	check_mended();
-	for (slot = 0; fsw_slot_info(core, &slot, false, &info); slot++)
-		held++;
+	while ((nr = fsw_slot_infos(core, &slot, false, infos, FSW_LOOKS)))
+		held += nr;
 	for (slot = 0; slot < SLOTS; slot++)
 		held -= version[slot] != 0;
 	assert_int_equal(held, 0);

@@ -100,13 +100,12 @@ static void the_audit_names_the_bad_copy(void **state)
 	world_quiet();
 	assert_true(world_corrupt(core, 42, 1));
 	world_kill(2);
-	assert_true(fsw_slot_info(core, &slot, true, &info));
-	assert_int_equal(slot, 42);
+	assert_true(fsw_slot_infos(core, &slot, true, &info, 1));
+	assert_int_equal(info.slot, 42);
 	assert_int_equal(info.good, 1);
 	assert_int_equal(info.bad, 2);
 	assert_int_equal(info.unread, 4);
-	slot++;
-	assert_false(fsw_slot_info(core, &slot, true, &info));
+	assert_false(fsw_slot_infos(core, &slot, true, &info, 1));
 }
 
 static void a_slow_replica_is_not_waited_for(void **state)
@@ -131,7 +130,7 @@ static void a_copy_known_to_be_wrong_is_the_last_to_be_read(void **state)
 	(void)state;
 	world_quiet();
 	assert_true(world_corrupt(core, 42, 0));
-	assert_true(fsw_slot_info(core, &slot, true, &info));
+	assert_true(fsw_slot_infos(core, &slot, true, &info, 1));
 	assert_int_equal(world_counters(core).corrupt, 0);
 	load_is_right();
 	world_kill(1);
@@ -176,7 +175,7 @@ static void a_page_with_no_good_copy_stays_an_error_until_it_is_rewritten(void *
 		assert_true(world_corrupt(core, 42, i));
 	assert_int_equal(fsw_load(core, 42, back), -EIO);
 	assert_int_equal(fsw_load(core, 42, back), -EIO);
-	assert_true(fsw_slot_info(core, &slot, false, &info));
+	assert_true(fsw_slot_infos(core, &slot, false, &info, 1));
 	assert_int_equal(info.state, FARSWAP_SLOT_ERROR);
 	assert_int_equal(fsw_store(core, 42, page), 0);
 	world_quiet();

@@ -260,7 +260,7 @@ static void what_a_member_missed_is_mended_when_it_is_back(void **state)
 static void a_slot_with_no_good_copy_does_not_hold_up_the_rest(void **state)
 {
 	struct fsw_extent_info x = extent(0);
-	struct fsw_slot_info info;
+	struct fsw_slot_info infos[FSW_LOOKS];
 	unsigned int i;
 	u64 slot;
 
@@ -269,7 +269,7 @@ static void a_slot_with_no_good_copy_does_not_hold_up_the_rest(void **state)
 		assert_true(world_corrupt(core, 7, i));
 	for (slot = 0; slot < PAGES; slot += 5)
 		assert_true(world_corrupt(core, slot, 2));
-	for (slot = 0; fsw_slot_info(core, &slot, true, &info); slot++)
+	for (slot = 0; fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS);)
 		;
 	world_quiet();
 	for (i = 0; i < 3; i++)
