@@ -3,7 +3,7 @@
  * What the demo puts into redis and compares with what comes back; redis-cli itself carries it both ways.
  *
  *   redisload set KEYS              the SET commands in redis's protocol, for redis-cli --pipe
- *   redisload get KEYS              the GET commands, in a shuffled order, for redis-cli --raw
+ *   redisload get KEYS              the GET commands, half of them as they were set, the others shuffled, for redis-cli --raw
  *   redisload check KEYS            compares redis-cli's answers to these; last line: values=N wrong=N. Exits 1 if any is wrong
  *
  * Values are 4000 bytes that do not compress and tell their key.
@@ -24,10 +24,12 @@ static const char *value(unsigned long key)
 	return (const char *)words;
 }
 
-/* i runs through all keys once: 611953 is a prime, and keys no multiple of it */
-static unsigned long shuffled(unsigned long i, unsigned long keys)
+/* The key that is asked for i-th. In the second half i runs through all that are left once: 611953 is a prime, and rest no multiple of it. */
+static unsigned long nth(unsigned long i, unsigned long keys)
 {
-	return (i * 611953 + 7) % keys;
+	unsigned long half = keys / 2, rest = keys - half;
+
+	return i < half ? i : half + (i * 611953 + 7) % rest;
 }
 
 static void set(unsigned long keys)
@@ -51,7 +53,7 @@ static int check(unsigned long keys)
 
 	for (i = 0; i < keys && fread(got, 1, sizeof(got), stdin) == sizeof(got); i++) {
 		values++;
-		wrong += memcmp(got, value(shuffled(i, keys)), VALUE_BYTES) != 0 || got[VALUE_BYTES] != '\n';
+		wrong += memcmp(got, value(nth(i, keys)), VALUE_BYTES) != 0 || got[VALUE_BYTES] != '\n';
 		if (values % 1024 == 0) {
 			fprintf(stderr, "%lu of %lu values compared, %lu wrong\n", values, keys, wrong);
 			fflush(stderr);
@@ -65,15 +67,15 @@ int main(int argc, char **argv)
 {
 	unsigned long keys = argc == 3 ? strtoul(argv[2], NULL, 10) : 0, i;
 
-	if (!keys || keys % 611953 == 0) {
-		fprintf(stderr, "usage: redisload set|get|check KEYS (not a multiple of 611953)\n");
+	if (!keys || keys >= 611953) {
+		fprintf(stderr, "usage: redisload set|get|check KEYS (less than 611953)\n");
 		return 2;
 	}
 	if (!strcmp(argv[1], "set"))
 		set(keys);
 	else if (!strcmp(argv[1], "get"))
 		for (i = 0; i < keys; i++)
-			printf("GET key:%lu\n", shuffled(i, keys));
+			printf("GET key:%lu\n", nth(i, keys));
 	else
 		return check(keys);
 	return 0;
