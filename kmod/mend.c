@@ -2,7 +2,8 @@
 #include "core_int.h"
 
 #define KICK_MS		20
-#define AGAIN_MS	1000	/* after a pass, when something is still missed */
+#define AGAIN_MS	1000	/* after a pass, when something is still missed; twice as long each time, */
+#define AGAIN_MOST_MS	16000U	/* up to this, until something new is missed */
 #define GATHER_MS	20	/* lines are gathered for this long at most before they are written */
 
 /* ---- a pass's begin and end ---- */
@@ -270,6 +271,17 @@ static bool lines_gather(struct fsw_mend *mend)
 	return true;
 }
 
+/* When to begin the next pass: at once, or later for the same once more. */
+static unsigned long pass_delay(struct fsw_mend *mend)
+{
+	unsigned int ms = READ_ONCE(mend->again_ms);
+
+	if (!pass_end(mend))
+		return 0;
+	WRITE_ONCE(mend->again_ms, min(2 * ms, AGAIN_MOST_MS));
+	return msecs_to_jiffies(ms);
+}
+
 static void mend_work(struct work_struct *work)
 {
 	struct fsw_mend *mend = container_of(to_delayed_work(work), struct fsw_mend, work);
@@ -290,18 +302,21 @@ static void mend_work(struct work_struct *work)
 		mend_queue(mend, mend_rest(mend));
 	} else {
 		mend->began_ns = 0;
-		mend_queue(mend, pass_end(mend) ? msecs_to_jiffies(AGAIN_MS) : 0);
+		mend_queue(mend, pass_delay(mend));
 	}
 }
 
 void fsw_mend_kick(struct fsw_mend *mend)
 {
-	mend_queue(mend, msecs_to_jiffies(KICK_MS));
+	WRITE_ONCE(mend->again_ms, AGAIN_MS);
+	if (!READ_ONCE(mend->core->staging.stopping))
+		mod_delayed_work(mend->wq, &mend->work, msecs_to_jiffies(KICK_MS));
 }
 
 int fsw_mend_init(struct fsw_mend *mend, struct fsw_core *core)
 {
 	mend->core = core;
+	mend->again_ms = AGAIN_MS;
 	mend->chain.done = fsw_mend_done;
 	INIT_DELAYED_WORK(&mend->work, mend_work);
 	/* of its own: it waits for READs, and nothing that a page waits for waits for it */

@@ -23,6 +23,7 @@ struct fsw_mend {
 	u32 node;			/* its number, or that of the pass before */
 	u64 slot;			/* where the pass over the map is */
 	u64 began_ns;			/* when it last rested; 0: it rests */
+	unsigned int again_ms;		/* until the next try at what a pass could not mend */
 	bool flying;			/* the lines' WRITEs are (smp_store_release / smp_load_acquire) */
 	unsigned int nr;
 	struct fsw_buffer buf;
