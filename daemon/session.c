@@ -191,7 +191,6 @@ static void session_free(struct session *session)
 	farswap_log("session of %s: released", session->client);
 	if (session->closer)
 		donor_closed(session->closer, session->closer_id, session->number);
-	sd_event_source_disable_unref(session->alone);
 	sd_event_source_disable_unref(session->zeroing);
 	unlink_session(session);
 	explicit_bzero(session->tokens, sizeof(session->tokens));
@@ -260,28 +259,10 @@ void session_close(struct session *session, const char *why)
 	session_free(session);
 }
 
-static bool is_alone(const struct session *session)
-{
-	return session->state == SESSION_OPEN && !session->conn && !session->n_queues;
-}
-
-static int on_alone(sd_event_source *source, uint64_t usec, void *arg)
-{
-	struct session *session = arg;
-
-	(void)source;
-	(void)usec;
-	if (is_alone(session))
-		session_close(session, "its control connection and all its queue pairs are gone");
-	return 0;
-}
-
 void session_check_alive(struct session *session)
 {
-	if (!is_alone(session))
-		return;
-	if (!session->slabs || farswapd_timer(&session->alone, SESSION_ALONE, on_alone, session) < 0)
-		session_close(session, "its control connection and all its queue pairs are gone");
+	if (session->state == SESSION_OPEN && !session->conn && !session->n_queues && !session->slabs)
+		session_close(session, "its control connection and all its queue pairs are gone, and it has no slabs");
 }
 
 void session_conn_gone(struct donor_conn *conn)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Donor side: what one client device holds here. A session has its own protection domain, its queue pairs, its
- * slabs and its one-time tokens. It is released on CLOSE, when its client rebooted, and when both its control connection
- * and all its queue pairs have been gone for SESSION_ALONE; with one of the two it stays: data and control liveness are apart.
+ * slabs and its one-time tokens. It is released on CLOSE, when its client rebooted, and when this daemon ends. No timer ends it: a
+ * client that is cut off may have the only good copy of a page here. One without slabs goes with its last queue pair and its
+ * control connection.
  *
  * A client that comes back to it after its queue pairs broke has all of them destroyed first (rule 5) and brings new ones.
  *
@@ -20,7 +21,6 @@
 #include "slab.h"
 
 #define SESSION_QUEUES_MAX	72	/* a client's, and some of donors that push to it */
-#define SESSION_ALONE		SECONDS(60)	/* the client's network may be down, and its daemon too */
 #define SESSIONS_MAX		256
 #define SESSIONS_PER_CLIENT	16
 
@@ -50,7 +50,6 @@ struct session {
 	struct slab *slabs;
 	uint32_t n_slabs;
 	struct session_token tokens[SESSION_QUEUES_MAX];
-	sd_event_source *alone;
 	sd_event_source *zeroing;
 	struct donor_conn *closer;	/* waits for CLOSED */
 	uint32_t closer_id;
@@ -78,7 +77,7 @@ struct slab *session_grant(struct session *session, uint64_t extent, uint32_t ge
 void session_close(struct session *session, const char *why);
 /* call when a queue pair or the control connection is gone */
 void session_check_alive(struct session *session);
-/* a control connection ended; its sessions go on without, if they have queue pairs */
+/* a control connection ended; its sessions go on without, if they have queue pairs or slabs */
 void session_conn_gone(struct donor_conn *conn);
 /* the client came back under another boot id: whatever it had before is nobody's */
 void session_client_booted(const char *client, const uint8_t boot_id[16]);

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+/* When a donor ends a client's session, and when it does not: no timer may take what may be the only good copy. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "donor.h"
+#include "farswapd.h"
+#include "log.h"
+#include "push.h"
+#include "rdma.h"
+#include "session.h"
+#include "unique.h"
+
+#define TIMERS	8
+
+static struct { sd_event_time_handler_t handler; void *arg; } timers[TIMERS];
+static unsigned int n_timers, n_slabs, zeroed;
+static struct ibv_pd domain;
+static struct donor_conn *const conn = (struct donor_conn *)&domain;	/* only compared */
+static const uint8_t boot_id[16] = { 1 }, other_boot_id[16] = { 2 };
+
+/* --- what session.c is linked with --- */
+
+int farswapd_timer(sd_event_source **source, uint64_t usec, sd_event_time_handler_t handler, void *arg)
+{
+	(void)source;
+	(void)usec;
+	assert_true(n_timers < TIMERS);
+	timers[n_timers].handler = handler;
+	timers[n_timers++].arg = arg;
+	return 0;
+}
+
+sd_event_source *sd_event_source_disable_unref(sd_event_source *source)
+{
+	(void)source;
+	return NULL;
+}
+
+void farswap_log(const char *format, ...)
+{
+	(void)format;
+}
+
+struct ibv_context *rdma_verbs(void)
+{
+	return NULL;
+}
+
+struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
+{
+	(void)context;
+	return &domain;
+}
+
+int ibv_dealloc_pd(struct ibv_pd *pd)
+{
+	(void)pd;
+	return 0;
+}
+
+void rdma_queue_destroy(struct queue *queue)
+{
+	(void)queue;
+}
+
+void push_session_gone(struct session *session)
+{
+	(void)session;
+}
+
+void donor_closed(struct donor_conn *to, uint32_t id, uint64_t session)
+{
+	(void)to;
+	(void)id;
+	(void)session;
+}
+
+uint64_t farswap_unique(void)
+{
+	static uint64_t last;
+
+	return ++last;
+}
+
+struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
+{
+	struct slab *slab = calloc(1, sizeof(*slab));
+
+	(void)pd;
+	slab->bytes = bytes;
+	slab->number = farswap_unique();
+	n_slabs++;
+	return slab;
+}
+
+int slab_revoke(struct slab *slab)
+{
+	(void)slab;
+	return 0;
+}
+
+void slab_free(struct slab *slab)
+{
+	free(slab);
+	n_slabs--;
+	zeroed++;
+}
+
+/* every timer that was set runs out, and those that they set */
+static void hours_pass(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < n_timers; i++)
+		timers[i].handler(NULL, 0, timers[i].arg);
+	n_timers = 0;
+}
+
+static uint64_t begin(unsigned int slabs)
+{
+	struct session *session = session_open(conn, "client", boot_id);
+	uint64_t number = session->number;
+
+	zeroed = 0;
+	while (slabs--)
+		assert_non_null(session_grant(session, slabs, 1, 4096));
+	return number;
+}
+
+static void a_client_that_is_cut_off_finds_its_slabs_again(void **state)
+{
+	uint64_t number = begin(2);
+
+	(void)state;
+	session_conn_gone(conn);
+	hours_pass();
+	assert_non_null(session_find(number, "client"));
+	assert_int_equal(n_slabs, 2);
+	session_client_booted("client", boot_id);	/* greets again, the same */
+	hours_pass();
+	assert_int_equal(session_find(number, "client")->n_slabs, 2);
+	session_close(session_find(number, "client"), "the test ends");
+	hours_pass();
+}
+
+static void close_ends_it_while_the_client_is_away(void **state)
+{
+	uint64_t number = begin(2);
+
+	(void)state;
+	session_conn_gone(conn);
+	session_close(session_find(number, "client"), "asked by the client");
+	assert_null(session_find(number, "client"));
+	hours_pass();
+	assert_int_equal(zeroed, 2);
+	assert_null(session_next(NULL));
+}
+
+static void another_boot_id_ends_it(void **state)
+{
+	uint64_t number = begin(2);
+
+	(void)state;
+	session_conn_gone(conn);
+	session_client_booted("another", other_boot_id);
+	assert_non_null(session_find(number, "client"));
+	session_client_booted("client", other_boot_id);
+	hours_pass();
+	assert_int_equal(zeroed, 2);
+	assert_null(session_next(NULL));
+}
+
+static void the_donors_end_ends_it(void **state)
+{
+	(void)state;
+	begin(2);
+	session_conn_gone(conn);
+	session_close_all("farswapd ends");
+	n_timers = 0;
+	assert_int_equal(zeroed, 2);
+	assert_null(session_next(NULL));
+}
+
+static void one_without_slabs_goes_with_its_connections(void **state)
+{
+	uint64_t number = begin(0);
+
+	(void)state;
+	session_find(number, "client")->n_queues = 1;
+	session_conn_gone(conn);
+	assert_non_null(session_find(number, "client"));
+	session_find(number, "client")->n_queues = 0;
+	session_check_alive(session_find(number, "client"));
+	hours_pass();
+	assert_null(session_next(NULL));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_client_that_is_cut_off_finds_its_slabs_again),
+		cmocka_unit_test(close_ends_it_while_the_client_is_away),
+		cmocka_unit_test(another_boot_id_ends_it),
+		cmocka_unit_test(the_donors_end_ends_it),
+		cmocka_unit_test(one_without_slabs_goes_with_its_connections),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
