@@ -71,6 +71,7 @@ struct device_peer {
 	uint64_t delete_ns;		/* not tried before */
 	uint64_t suspect_ns;		/* since when */
 	uint64_t rejoin_ns;		/* not tried before */
+	uint64_t again_ns;		/* LOST: not suspect again before */
 	bool attached;			/* the session is known on the present control connection */
 	bool closing;			/* CLOSE is in the air */
 	bool closed;			/* the donor has nothing of it any more */
@@ -217,7 +218,9 @@ bool extent_refresh(void);
 unsigned int extent_usable(void);
 /* is it a member of one? */
 bool extent_names(uint32_t peer);
-/* does an extent depend on its session alone? */
+/* is one of its session's numbers, or may it be, a member of one? */
+bool extent_names_session(const struct device_peer *peer);
+/* does an extent depend on its session: is no other member live and without missed frames? */
 bool extent_last_copy(const struct device_peer *peer);
 int extent_put_members(struct nl_msg *msg, const struct device_member *members, unsigned int n);
 

@@ -188,6 +188,18 @@ bool extent_names(uint32_t peer)
 	return false;
 }
 
+bool extent_names_session(const struct device_peer *peer)
+{
+	const struct device_peer *p;
+
+	if (device.stale)
+		return true;
+	for (p = device.peers; p < device.peers + DEVICE_PEERS_MAX; p++)
+		if (p->state != PEER_FREE && peer_same_session(p, peer) && extent_names(p->number))
+			return true;
+	return false;
+}
+
 /* what is not known for sure counts as one */
 bool extent_last_copy(const struct device_peer *peer)
 {
@@ -197,15 +209,16 @@ bool extent_last_copy(const struct device_peer *peer)
 		return true;
 	for (i = 0; i < device.table.n; i++) {
 		const struct device_extent *extent = &device.table.extents[i];
-		bool its = false, live = false;
+		bool its = false, whole = false;
 
 		for (k = 0; k < extent->n; k++) {
 			const struct device_peer *member = peer_numbered(extent->members[k].peer);
 
 			its |= member && peer_same_session(member, peer);
-			live |= peer_standing(extent->members[k].peer) == STANDING_LIVE;
+			/* what a live one missed, this one may be the only one to have */
+			whole |= peer_standing(extent->members[k].peer) == STANDING_LIVE && !extent->members[k].missed;
 		}
-		if (its && !live)
+		if (its && !whole)
 			return true;
 	}
 	return false;

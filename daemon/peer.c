@@ -133,7 +133,8 @@ static void fail(struct device_peer *peer, const char *why)
 	snprintf(peer->why, sizeof(peer->why), "%s", why);
 	explicit_bzero(peer->tokens, sizeof(peer->tokens));
 	farswap_log("node %s: not used: %s", peer->link->node->name, why);
-	peer_close(peer);
+	if (!extent_names_session(peer))
+		peer_close(peer);
 	device_kick();
 }
 

@@ -3,7 +3,7 @@
  * Peers that the kernel lost. A SUSPECT's daemon may still have the session and all that was written: once it answers, the
  * session goes on as a new peer under a new number (a new record: REJOINING to LIVE), and the old number is FORMER until no
  * extent names it. Given up (LOST) is a suspect whose daemon has started anew or forgot the session, or that was away for
- * replace_after= while others have its copies.
+ * replace_after= while others have its copies. Until these are replaced it is still a member, and comes back as a suspect does.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 
 #define REJOIN_RETRY_NS	2000000000ull
 #define DELETE_RETRY_NS	5000000000ull
+#define AGAIN_NS	60000000000ull	/* one whose daemon answers and whose queue pairs do not come about is left to be replaced */
 
 #define for_each_peer(peer) for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
 
@@ -72,6 +73,7 @@ static void start(struct device_peer *peer)
 
 static void give_up(struct device_peer *peer, bool forgotten)
 {
+	uint64_t again_ns = farswap_now_ns() + (link_is_well(peer->link) ? AGAIN_NS : 0);
 	struct device_peer *p;
 
 	snprintf(peer->why, sizeof(peer->why), forgotten ? "its farswapd does not have the session any more" :
@@ -82,6 +84,7 @@ static void give_up(struct device_peer *peer, bool forgotten)
 			continue;
 		p->state = p->in_kernel ? PEER_LOST : PEER_FAILED;
 		p->closed |= forgotten;
+		p->again_ns = again_ns;
 	}
 	device.unsettled = true;
 }
@@ -112,18 +115,19 @@ static void look_at(struct device_peer *peer)
 	}
 }
 
-/* given up while others had its copies, and now they are gone too: what it has is better than nothing */
+/* still a member of a set, and it answers again, or nobody else has by now what it has */
 static void look_again(struct device_peer *peer)
 {
+	bool back = link_is_well(peer->link) && farswap_now_ns() >= peer->again_ns && extent_names(peer->number);
 	struct device_peer *p;
 
-	if (device.stale || peer->closed || peer->closing || !extent_last_copy(peer))
+	if (device.stale || peer->closed || peer->closing || !(back || extent_last_copy(peer)))
 		return;
 	for_each_peer(p)
 		if (p->in_kernel && p->number > peer->number && peer_same_session(p, peer))
 			return;
-	farswap_log("node %s: suspect again as peer %u of %s: it has the last copy of an extent", peer->link->node->name,
-		    peer->number, device.name);
+	farswap_log("node %s: suspect again as peer %u of %s: %s", peer->link->node->name, peer->number, device.name,
+		    back ? "it answers, and its copies are not replaced" : "it has the last copy of an extent");
 	suspect(peer);
 	rejoin_supersede(peer);
 }

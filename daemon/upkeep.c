@@ -59,6 +59,8 @@ void upkeep_poll(void)
 {
 	if (device.polling || device.down_asked)
 		return;
+	/* what decides whether a lost one is needed is mended, or goes wrong, meanwhile */
+	device.stale |= peer_count(PEER_SUSPECT) || peer_count(PEER_LOST);
 	device.polling = true;
 	device.in_air++;
 	kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_device, NULL);
@@ -88,18 +90,22 @@ static void look_after_peers(void)
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
 		if (peer->state == PEER_LIVE)
 			keep_attached(peer);
-		else if (peer->state == PEER_FAILED || (peer->state == PEER_LOST && !peer->closed && !extent_last_copy(peer)))
+		else if ((peer->state == PEER_FAILED || peer->state == PEER_LOST) && !peer->closed && !extent_names_session(peer))
 			peer_close(peer);	/* again and again, until it is answered */
 	}
 }
 
-static bool still_closing(const struct link *link)
+/* its old session is not over: it is being closed, or members are still in it and it may rejoin */
+static bool has_old_session(const struct link *link)
 {
 	struct device_peer *peer;
 
-	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
-		if (peer->link == link && peer->closing)
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
+		if (peer->state == PEER_FREE || peer->link != link)
+			continue;
+		if (peer->closing || (peer->state == PEER_LOST && !peer->closed && extent_names_session(peer)))
 			return true;
+	}
 	return false;
 }
 
@@ -117,7 +123,7 @@ static void find_new_peers(void)
 		if (peer_count(PEER_LIVE) >= DEVICE_LIVE_MAX)
 			return;
 		if (node == farswapd.self || !node->lend || link->state != LINK_READY || peer_of(link) ||
-		    still_closing(link) || now < device.node_retry_ns[i])
+		    has_old_session(link) || now < device.node_retry_ns[i])
 			continue;
 		device.node_retry_ns[i] = now + NODE_RETRY_NS;
 		peer = peer_new(link);
