@@ -104,6 +104,17 @@ audited() {
 	grep -q "copies=3 wrong=0" /tmp/audit
 }
 
+# flip_mended: one byte flipped at node 3, of the pages of hold, is found, node3 is named, and it is mended
+flip_mended() {
+	local code=0
+	auditbytes --flip /tmp/dump /tmp/map "node3=$(daemon_pid 3)" || return
+	farswap audit farswap0 > /tmp/found || code=$?
+	cat /tmp/found
+	[ $code = 3 ] && grep -q '^bad: .*node3' /tmp/found || return 1
+	until [ "$(counter missed)" = 0 ]; do sleep 0.2; done
+	farswap audit farswap0
+}
+
 # swap_gone [N...]: swapoff and down; no donor (nodes 2 to 4) has lent a slab any more
 swap_gone() {
 	local n
