@@ -155,7 +155,7 @@ static void settle(void)
 
 void build_refused(struct device_peer *peer, const char *why)
 {
-	peer->barred = true;
+	peer->barred |= build_active();	/* for its time; full_until_ns is for all others */
 	peer->full_until_ns = farswap_now_ns() + FULL_NS;
 	snprintf(peer->why, sizeof(peer->why), "%s", why);
 }

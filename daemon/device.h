@@ -81,6 +81,7 @@ struct device_peer {
 	uint32_t slabs;			/* granted */
 	bool barred;			/* refused a grant during the present build */
 	uint64_t full_until_ns;		/* not asked for grants before */
+	uint64_t push_failed_ns;	/* in the middle of a piece, from it; 0: the last one went well */
 	char why[200];			/* FAILED, LOST, or the last refusal */
 };
 

@@ -50,13 +50,18 @@ unsigned int plan_rank(const struct plan_extent *extent, unsigned int copies, ui
 	return FARSWAP_COPIES_MAX + 1 - count(extent, STANDING_LIVE);
 }
 
+static bool is_better(const struct plan_source *a, const struct plan_source *b)
+{
+	return a->failed_ns != b->failed_ns ? a->failed_ns < b->failed_ns : a->missed < b->missed;
+}
+
 int plan_source(const struct plan_source *sources, size_t n)
 {
 	int best = -1;
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (sources[i].usable && (best < 0 || sources[i].missed < sources[best].missed))
+		if (sources[i].usable && (best < 0 || is_better(&sources[i], &sources[best])))
 			best = (int)i;
 	return best;
 }
@@ -112,20 +117,22 @@ uint64_t plan_pace(uint64_t due_ns, uint64_t now_ns, uint64_t bytes, uint32_t mi
 enum push_verdict plan_push_failed(unsigned int code, bool target_well, bool other_source, unsigned int failures)
 {
 	switch (code) {
-	case 0:
-		return PUSH_OTHER_SLAB;
 	case FARSWAP_REJECT_NO_QUEUE:
 		if (failures < TRIES)
 			return PUSH_AGAIN;
 		break;
 	case FARSWAP_REJECT_CONNECT:
-	case FARSWAP_REJECT_WRITE:
 		/* either end may be at fault */
 		if (!target_well)
 			return PUSH_OTHER_TARGET;
 		break;
-	default:
+	case FARSWAP_REJECT_NO_SESSION:
+	case FARSWAP_REJECT_NO_SLAB:
+	case FARSWAP_REJECT_UNKNOWN_NODE:
+	case FARSWAP_REJECT_RANGE:
 		break;
+	default:
+		return PUSH_OTHER_SLAB;
 	}
 	return other_source ? PUSH_OTHER_SOURCE : PUSH_OTHER_TARGET;
 }

@@ -66,9 +66,10 @@ unsigned int plan_rank(const struct plan_extent *extent, unsigned int copies, ui
 struct plan_source {
 	bool usable;
 	uint32_t missed;	/* frames that it is known not to have right */
+	uint64_t failed_ns;	/* when it last failed in the middle of a piece; 0: it did not */
 };
 
-/* the one that misses least; -1: none */
+/* the one that has not failed, or longest ago, and of these the one that misses least; -1: none */
 int plan_source(const struct plan_source *sources, size_t n);
 
 struct plan_run {
@@ -92,8 +93,8 @@ enum push_verdict {
 	PUSH_OTHER_SOURCE,
 	PUSH_OTHER_TARGET,
 	/*
-	 * Nobody knows whether its WRITEs have ended: what they may still reach must be revoked, so the target's slab goes
-	 * and another is begun.
+	 * Nobody knows whether its WRITEs have ended, as for all but the codes that are given before the first of them is
+	 * posted. One of them may come late, so what it may reach must be revoked: the target's slab goes and another is begun.
 	 */
 	PUSH_OTHER_SLAB,
 };

@@ -91,6 +91,10 @@ static void push_fail(struct push *push, enum farswap_reject code, uint64_t numb
 	bool active = push->active;
 	char why[160];
 
+	if (active && push->posted && code != FARSWAP_REJECT_WRITE) {
+		code = FARSWAP_REJECT_WRITE;	/* whatever the cause: some of it may be under way */
+		number = IBV_WC_WR_FLUSH_ERR;
+	}
 	if (active)
 		farswap_log("session of %s: push to %s: %s", push->session->client, farswap_addr_text(&order.to),
 			    farswap_reject_say(code, number, why, sizeof(why)));

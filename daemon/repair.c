@@ -525,6 +525,7 @@ static uint32_t choose_source(uint32_t except)
 
 		sources[i].usable = peer && peer_is_well(peer) && peer->number != except && !was_tried(peer->number);
 		sources[i].missed = extent->members[i].missed;
+		sources[i].failed_ns = peer ? peer->push_failed_ns : 0;
 	}
 	chosen = plan_source(sources, i);
 	return chosen < 0 ? 0 : extent->members[chosen].peer;
@@ -556,7 +557,7 @@ static const struct device_member *member_of(const struct device_extent *extent,
 
 static void push_failed(struct link *link, const union farswap_msg *answer)
 {
-	struct device_peer *target = peer_numbered(r->target);
+	struct device_peer *target = peer_numbered(r->target), *source = peer_numbered(r->source);
 	unsigned int code = answer ? le16toh(answer->reject.code) : 0;
 	bool other_source = choose_source(r->source) != 0;
 	char text[160];
@@ -578,6 +579,11 @@ static void push_failed(struct link *link, const union farswap_msg *answer)
 		fail("no push to %s", target ? target->link->node->name : "a lost donor");
 		break;
 	case PUSH_OTHER_SLAB:
+		/* if both answer, the way between them may be at fault: others are tried first */
+		if (source)
+			source->push_failed_ns = farswap_now_ns();
+		if (code && target)
+			build_refused(target, refusal(link, answer, text, sizeof(text)));
 		fail("what %s still pushes is not known", link->node->name);
 		break;
 	}
@@ -585,6 +591,8 @@ static void push_failed(struct link *link, const union farswap_msg *answer)
 
 static void on_pushed(struct link *link, const union farswap_msg *answer, void *arg)
 {
+	struct device_peer *source = peer_numbered(r->source);
+
 	(void)arg;
 	answered();
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
@@ -595,6 +603,8 @@ static void on_pushed(struct link *link, const union farswap_msg *answer, void *
 		fail("%s pushed something else than it was asked to", link->node->name);
 		return;
 	}
+	if (source)
+		source->push_failed_ns = 0;
 	r->has_queue = true;
 	r->failures = 0;
 	r->at = r->run.next;

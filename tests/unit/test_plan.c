@@ -113,7 +113,7 @@ static void the_most_endangered_extent_is_first(void **state)
 
 static void the_source_misses_least(void **state)
 {
-	struct plan_source s[] = { { true, 5 }, { true, 0 }, { false, 0 }, { true, 2 } };
+	struct plan_source s[] = { { true, 5, 0 }, { true, 0, 0 }, { false, 0, 0 }, { true, 2, 0 } };
 
 	(void)state;
 	assert_int_equal(plan_source(s, 4), 1);
@@ -122,6 +122,17 @@ static void the_source_misses_least(void **state)
 	s[0].usable = s[3].usable = false;
 	assert_int_equal(plan_source(s, 4), -1);
 	assert_int_equal(plan_source(s, 0), -1);
+}
+
+static void the_source_has_not_failed_or_longest_ago(void **state)
+{
+	struct plan_source s[] = { { true, 0, 9 }, { true, 0, 7 }, { true, 5, 0 }, { true, 4, 0 } };
+
+	(void)state;
+	assert_int_equal(plan_source(s, 4), 3);
+	assert_int_equal(plan_source(s, 3), 2);
+	assert_int_equal(plan_source(s, 2), 1);
+	assert_int_equal(plan_source(s, 1), 0);
 }
 
 static void set(uint64_t *bits, uint32_t from, uint32_t n)
@@ -253,9 +264,19 @@ static void who_is_to_blame_for_a_push(void **state)
 	assert_int_equal(plan_push_failed(FARSWAP_REJECT_NO_QUEUE, true, false, 3), PUSH_OTHER_TARGET);
 	assert_int_equal(plan_push_failed(FARSWAP_REJECT_CONNECT, true, true, 1), PUSH_OTHER_SOURCE);
 	assert_int_equal(plan_push_failed(FARSWAP_REJECT_CONNECT, false, true, 1), PUSH_OTHER_TARGET);
-	assert_int_equal(plan_push_failed(FARSWAP_REJECT_WRITE, true, false, 1), PUSH_OTHER_TARGET);
 	assert_int_equal(plan_push_failed(FARSWAP_REJECT_NO_SESSION, true, true, 1), PUSH_OTHER_SOURCE);
-	assert_int_equal(plan_push_failed(FARSWAP_REJECT_BUSY, true, true, 1), PUSH_OTHER_SOURCE);
+	assert_int_equal(plan_push_failed(FARSWAP_REJECT_NO_SLAB, true, false, 1), PUSH_OTHER_TARGET);
+}
+
+/* a WRITE that was posted may land late, whatever is said of it: its slab is not used on */
+static void what_may_still_land_costs_the_slab(void **state)
+{
+	(void)state;
+	assert_int_equal(plan_push_failed(FARSWAP_REJECT_WRITE, true, true, 1), PUSH_OTHER_SLAB);
+	assert_int_equal(plan_push_failed(FARSWAP_REJECT_WRITE, true, false, 1), PUSH_OTHER_SLAB);
+	assert_int_equal(plan_push_failed(FARSWAP_REJECT_WRITE, false, true, 1), PUSH_OTHER_SLAB);
+	assert_int_equal(plan_push_failed(FARSWAP_REJECT_BUSY, true, true, 1), PUSH_OTHER_SLAB);
+	assert_int_equal(plan_push_failed(FARSWAP_REJECTS, true, true, 1), PUSH_OTHER_SLAB);
 }
 
 int main(void)
@@ -267,10 +288,12 @@ int main(void)
 		cmocka_unit_test(what_an_extent_needs),
 		cmocka_unit_test(the_most_endangered_extent_is_first),
 		cmocka_unit_test(the_source_misses_least),
+		cmocka_unit_test(the_source_has_not_failed_or_longest_ago),
 		cmocka_unit_test(runs_are_found),
 		cmocka_unit_test(runs_cover_all),
 		cmocka_unit_test(the_rate_is_kept),
 		cmocka_unit_test(who_is_to_blame_for_a_push),
+		cmocka_unit_test(what_may_still_land_costs_the_slab),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

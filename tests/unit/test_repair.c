@@ -304,8 +304,9 @@ static struct push *serve_push(int node, const struct farswap_msg_push *ask, uni
 		return NULL;
 	}
 	pushes[i] = (struct push) { true, (unsigned int)le64toh(ask->slab) - 1, to, node, le64toh(ask->offset), le64toh(ask->bytes) };
-	if (!slabs[to].there) {
-		pushes[i].there = false;
+	/* its connection fails, and what it posted is still under way */
+	if (!slabs[to].there || chance(30)) {
+		pushes[i].there = slabs[to].there;
 		set_reject(answer, FARSWAP_MSG_PUSH, FARSWAP_REJECT_WRITE);
 		return NULL;
 	}
