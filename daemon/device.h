@@ -101,6 +101,7 @@ struct device_extent {
 	unsigned int n;
 	struct device_member members[FARSWAP_COPIES_MAX];
 	uint64_t retry_ns;		/* nothing is done for it before */
+	uint64_t pages_lost;		/* that no member had right when it was last repaired */
 };
 
 struct extent_table {

@@ -120,8 +120,10 @@ int extent_take_all(const struct kernel_answer *answers)
 	qsort(table.extents, table.n, sizeof(*table.extents), by_number);
 	for (i = 0; i < table.n; i++) {
 		old = extent_numbered(table.extents[i].number);
-		if (old)
+		if (old) {
 			table.extents[i].retry_ns = old->retry_ns;
+			table.extents[i].pages_lost = old->pages_lost;
+		}
 		if (table.extents[i].number >= device.next_extent)
 			device.next_extent = table.extents[i].number + 1;
 	}

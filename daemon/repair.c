@@ -18,6 +18,7 @@
 #define GAP_BYTES	(64ull << 10)	/* costs less to push than another message */
 #define RETRY_NS	2000000000ull
 #define NO_TARGET_NS	5000000000ull
+#define AWAY_NS		10000000000ull	/* a try that a member is missing for costs a whole push */
 #define TRIES_A_TURN	16	/* extents for which a target is looked for */
 
 static struct device_repair *const r = &device.repair;
@@ -57,6 +58,7 @@ static void forget_copy(void)
 	r->differ = NULL;
 	r->n_sums = 0;
 	r->at = 0;
+	r->nobody_has = 0;
 	r->source = 0;
 	r->n_tried = 0;
 	r->has_queue = false;
@@ -743,25 +745,31 @@ static void on_checked(struct link *link, const union farswap_msg *answer, void 
 	r->at = r->checking;
 }
 
-/* a live member that has not pushed what it has */
+/* a member that has not pushed what it has, live or not, unless it is gone for good */
 static const struct device_peer *not_asked(void)
 {
 	const struct device_extent *extent = extent_numbered(r->extent);
 	unsigned int i, k;
 
 	for (i = 0; extent && i < extent->n; i++) {
+		const struct device_peer *peer = peer_numbered(extent->members[i].peer);
+
 		for (k = 0; k < r->n_tried; k++)
 			if (r->tried[k].peer == extent->members[i].peer && r->tried[k].gave)
 				break;
-		if (k == r->n_tried && peer_standing(extent->members[i].peer) == STANDING_LIVE)
-			return peer_numbered(extent->members[i].peer);
+		if (k == r->n_tried && peer && !(peer->closed && peer_standing(peer->number) == STANDING_LOST))
+			return peer;
 	}
 	return NULL;
 }
 
-/* all that was pushed is checked: what differs is pushed again from another member, while there is one */
+/*
+ * All that was pushed is checked: what differs is pushed again from another member, while there is one. The new copy counts as
+ * whole from SET on, so a member that may still have what differs is waited for.
+ */
 static void advance_round(void)
 {
+	struct device_extent *extent = extent_numbered(r->extent);
 	size_t words = r->n_sums / 64 + 1, i, differ = 0;
 	const struct device_peer *other;
 
@@ -772,12 +780,15 @@ static void advance_round(void)
 	other = differ && !r->source ? not_asked() : NULL;
 	if (other) {
 		fail("%zu of %zu pages differ, and %s does not push what it has", differ, r->n_sums, other->link->node->name);
+		if (extent && other->state != PEER_LIVE)
+			extent->retry_ns = farswap_now_ns() + AWAY_NS;
 		return;
 	}
 	if (!r->source) {
 		if (differ)
-			farswap_log("%s: extent %" PRIu64 ": %zu of %zu pages that no member could give right", device.name, r->extent,
-				    differ, r->n_sums);
+			farswap_log("%s: extent %" PRIu64 ": %zu of %zu pages that nobody has right any more: reads of them fail",
+				    device.name, r->extent, differ, r->n_sums);
+		r->nobody_has = differ;
 		r->step = REPAIR_SET;
 	} else {
 		memcpy(r->todo, r->differ, words * sizeof(*r->todo));
@@ -809,6 +820,7 @@ static void advance_check(struct device_peer *target)
 static void on_set(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	const struct device_peer *target = peer_numbered(r->target);
+	struct device_extent *extent = extent_numbered(r->extent);
 
 	(void)answers;
 	(void)arg;
@@ -819,6 +831,8 @@ static void on_set(int error, const char *why, const struct kernel_answer *answe
 	}
 	if (r->target) {
 		r->extents_done++;
+		if (extent)
+			extent->pages_lost = r->nobody_has;
 		farswap_log_limited(&limit, "%s: extent %" PRIu64 " has a new copy at %s, %zu pages checked", device.name,
 				    r->extent, target ? target->link->node->name : "a lost donor", r->n_sums);
 	}
@@ -924,6 +938,8 @@ void repair_progress(struct repair_progress *out)
 	size_t i;
 
 	memset(out, 0, sizeof(*out));
+	for (i = 0; i < device.table.n; i++)
+		out->pages_lost += device.table.extents[i].pages_lost;
 	for (i = 0; device.unsettled && i < device.table.n; i++) {
 		const struct device_extent *extent = &device.table.extents[i];
 		bool present = r->step != REPAIR_IDLE && r->target && extent->number == r->extent;

@@ -65,6 +65,7 @@ struct device_repair {
 	struct farswap_sum *sums;	/* what the extent holds, by place */
 	uint64_t *todo, *differ;	/* a bit for each: to be pushed; found different */
 	size_t n_sums, at, checking;	/* pushed or checked up to; end of the CHECK in the air */
+	size_t nobody_has;		/* sums that no member gave right, and none may have any more */
 	struct plan_run run;		/* the piece in the air */
 	uint64_t due_ns;		/* next piece not before */
 	uint64_t open_ns;		/* no EXTENT_OPEN before */
@@ -80,6 +81,7 @@ struct repair_progress {
 	uint64_t extents;		/* to be done, the present one included */
 	uint64_t bytes_left;
 	double bytes_per_s;
+	uint64_t pages_lost;		/* that no member had right when their extents were repaired: reads of them fail */
 };
 
 void repair_advance(void);

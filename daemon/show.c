@@ -32,6 +32,9 @@ static void show_repair(struct json_object *r)
 {
 	unsigned long long extents = number(r, "extents");
 
+	if (number(r, "pages_lost"))
+		printf("  lost: %llu pages that no donor had right when their extents were repaired; reads of them fail\n",
+		       number(r, "pages_lost"));
 	if (!extents)
 		return;
 	printf("  repair: %llu extents to go, %s of %s pushed at %s/s", extents, size_text(tool_u64(r, "bytes_done")),

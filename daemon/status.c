@@ -135,6 +135,7 @@ static struct json_object *repair_state(void)
 	if (progress.bytes_per_s >= 1)
 		put_u64(all, "seconds_left", (uint64_t)((double)progress.bytes_left / progress.bytes_per_s));
 	put_u64(all, "extents_done", repair->extents_done);
+	put_u64(all, "pages_lost", progress.pages_lost);
 	put_text(all, "reason", repair->why);
 	return all;
 }

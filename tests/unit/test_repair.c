@@ -594,6 +594,17 @@ static int del_peer(uint32_t number)
 	return 0;
 }
 
+/* a member's memory holds the page, whether it can be reached or not */
+static bool somebody_has(const struct kextent *extent, unsigned int f)
+{
+	unsigned int m;
+
+	for (m = 0; m < extent->n; m++)
+		if (slabs[extent->members[m].slab].there && slabs[extent->members[m].slab].data[f] == extent->data[f])
+			return true;
+	return false;
+}
+
 /* EXTENT_ADD and EXTENT_SET */
 static int set_members(struct kextent *extent, struct nlattr *const *attrs)
 {
@@ -622,7 +633,7 @@ static int set_members(struct kextent *extent, struct nlattr *const *attrs)
 			unsigned int s = extent->members[extent->n].slab;
 
 			for (f = 0; f < FRAMES && old.n; f++)
-				check(!old.data[f] || slabs[s].data[f] == old.data[f] || !slabs[s].there);
+				check(!old.data[f] || slabs[s].data[f] == old.data[f] || !slabs[s].there || !somebody_has(&old, f));
 			for (f = 0; f < 64; f++)
 				check(!pushes[f].there || pushes[f].to != s);
 		}
@@ -1174,6 +1185,68 @@ static void a_lost_member_rejoins_until_it_is_replaced(void **state)
 	end();
 }
 
+static uint64_t pages_lost(void)
+{
+	struct repair_progress progress;
+
+	repair_progress(&progress);
+	return progress.pages_lost;
+}
+
+/* one is away with the only right copy of a page, one is replaced, and one is live and does not know that it has it wrong */
+static int leave_one_right_copy(uint64_t s)
+{
+	struct kextent *extent = &kextents[0];
+	int away;
+
+	begin(s);
+	settle();
+	away = slabs[extent->members[0].slab].node;
+	extent->data[0] = (uint32_t)++unique;
+	slabs[extent->members[0].slab].data[0] = extent->data[0];
+	cut_off(away);
+	end_daemon(slabs[extent->members[1].slab].node);
+	return away;
+}
+
+static void the_member_that_may_have_a_page_is_waited_for(void **state)
+{
+	struct kextent *extent = &kextents[0];
+	int away = leave_one_right_copy(4715);
+
+	(void)state;
+	time_passes(away, 60);
+	assert_int_equal(slabs[extent->members[0].slab].node, away);
+	assert_int_equal(pages_lost(), 0);
+	extent->members[2].missed |= 1;		/* a load has found it wrong */
+	settle();
+	assert_int_equal(pages_lost(), 0);
+	end();
+}
+
+static void what_nobody_has_does_not_keep_an_extent_degraded(void **state)
+{
+	struct kextent *extent = &kextents[0];
+	int away = leave_one_right_copy(4716), gone = slabs[extent->members[1].slab].node, node;
+	unsigned int m;
+
+	(void)state;
+	end_daemon(away);
+	for (node = 1; node < NODES; node++) {
+		if (node != away && node != gone)
+			continue;
+		donors[node].up = true;
+		donors[node].incarnation = links[node].incarnation = ++unique;
+		links[node].state = LINK_READY;
+	}
+	time_passes(0, 120);
+	assert_int_equal(extent->n, COPIES);
+	for (m = 0; m < COPIES; m++)
+		assert_true(is_live(extent->members[m].peer));
+	assert_int_equal(pages_lost(), 1);
+	end();
+}
+
 static int remove_dir(void **state)
 {
 	(void)state;
@@ -1187,6 +1260,8 @@ int main(void)
 		cmocka_unit_test(a_flap_of_the_clients_link_costs_no_slab),
 		cmocka_unit_test(a_live_member_that_missed_is_no_copy),
 		cmocka_unit_test(a_lost_member_rejoins_until_it_is_replaced),
+		cmocka_unit_test(the_member_that_may_have_a_page_is_waited_for),
+		cmocka_unit_test(what_nobody_has_does_not_keep_an_extent_degraded),
 		cmocka_unit_test(everything_fails_and_all_is_whole_again),
 	};
 
