@@ -81,6 +81,8 @@ struct device_peer {
 	uint32_t slabs;			/* granted */
 	bool barred;			/* refused a grant during the present build */
 	uint64_t full_until_ns;		/* not asked for grants before */
+	bool swept, listing;		/* it holds no slab for nothing from an earlier time; LIST is in the air */
+	uint64_t listed;		/* slabs up to that number are seen to */
 	uint64_t push_failed_ns;	/* in the middle of a piece, from it; 0: the last one went well */
 	char why[200];			/* FAILED, LOST, or the last refusal */
 };
@@ -239,6 +241,9 @@ void build_refused(struct device_peer *peer, const char *why);
 void adopt_start(void);
 int adopt_remember(const char *name);
 void adopt_forget(void);
+
+/* leftover.c: slabs of a session that nobody here knows of */
+void leftover_advance(void);
 
 /* upkeep.c: what is done each second while the device is up */
 void upkeep_advance(void);

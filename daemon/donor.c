@@ -272,6 +272,23 @@ static void on_release(struct donor_conn *conn, const union farswap_msg *msg)
 	chan_send(conn->chan, &answer);
 }
 
+static void on_list(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->list.session));
+	uint64_t after = le64toh(msg->list.after);
+	union farswap_msg answer;
+	uint32_t n = 0;
+
+	if (!session)
+		return;
+	farswap_msg_make(&answer, FARSWAP_MSG_LISTED, le32toh(msg->head.id));
+	answer.listed.session = msg->list.session;
+	while (n < FARSWAP_LIST_SLABS && (after = session_slab_after(session, after)))
+		answer.listed.slabs[n++] = htole64(after);
+	answer.listed.n = htole32(n);
+	chan_send(conn->chan, &answer);
+}
+
 /* only nodes of this cluster are connected to */
 static const struct farswap_node *find_node(const uint8_t wire[16])
 {
@@ -454,6 +471,9 @@ static void conn_message(struct chan *chan, const union farswap_msg *msg, enum f
 		break;
 	case FARSWAP_MSG_RELEASE:
 		on_release(conn, msg);
+		break;
+	case FARSWAP_MSG_LIST:
+		on_list(conn, msg);
 		break;
 	case FARSWAP_MSG_PUSH:
 		on_push(conn, msg);

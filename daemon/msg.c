@@ -31,6 +31,8 @@ static const struct {
 	[FARSWAP_MSG_PUSHED]	= { "PUSHED",	sizeof(struct farswap_msg_push) },
 	[FARSWAP_MSG_CHECK]	= { "CHECK",	sizeof(struct farswap_msg_check) },
 	[FARSWAP_MSG_CHECKED]	= { "CHECKED",	sizeof(struct farswap_msg_checked) },
+	[FARSWAP_MSG_LIST]	= { "LIST",	sizeof(struct farswap_msg_list) },
+	[FARSWAP_MSG_LISTED]	= { "LISTED",	sizeof(struct farswap_msg_listed) },
 };
 
 bool farswap_name_ok(const char *name)
@@ -259,6 +261,23 @@ static enum farswap_msg_verdict check_checked(const struct farswap_msg_checked *
 	return FARSWAP_MSG_GOOD;
 }
 
+static enum farswap_msg_verdict check_listed(const struct farswap_msg_listed *msg)
+{
+	uint32_t i, n = le32toh(msg->n);
+	uint64_t last = 0;
+
+	if (!msg->session || n > FARSWAP_LIST_SLABS)
+		return FARSWAP_MSG_BAD_RANGE;
+	if (msg->reserved || !farswap_all_zero(msg->slabs + n, sizeof(msg->slabs) - n * sizeof(msg->slabs[0])))
+		return FARSWAP_MSG_BAD_RESERVED;
+	for (i = 0; i < n; i++) {
+		if (le64toh(msg->slabs[i]) <= last)
+			return FARSWAP_MSG_BAD_RANGE;
+		last = le64toh(msg->slabs[i]);
+	}
+	return FARSWAP_MSG_GOOD;
+}
+
 static enum farswap_msg_verdict check_reject(const struct farswap_msg_reject *msg)
 {
 	unsigned int code = le16toh(msg->code), type = le16toh(msg->type);
@@ -317,6 +336,10 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 		return check_check(&msg.check);
 	case FARSWAP_MSG_CHECKED:
 		return check_checked(&msg.checked);
+	case FARSWAP_MSG_LIST:
+		return msg.list.session ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE;
+	case FARSWAP_MSG_LISTED:
+		return check_listed(&msg.listed);
 	default:
 		return check_reject(&msg.reject);
 	}

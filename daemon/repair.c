@@ -165,7 +165,27 @@ static bool is_member(uint64_t slab)
 		for (k = 0; k < device.table.extents[i].n; k++)
 			if (device.table.extents[i].members[k].slab == slab)
 				return true;
+	for (i = 0; i < device.build.n; i++)
+		if (device.build.members[i].slab == slab)
+			return true;
 	return false;
+}
+
+bool repair_give_back(const struct device_peer *peer, uint64_t slab)
+{
+	unsigned int i, waiting = 0;
+
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
+		if (r->orphans[i].peer && r->orphans[i].slab == slab)
+			return true;
+		waiting += r->orphans[i].peer != 0;
+	}
+	if (is_member(slab) || r->copy.slab == slab)
+		return true;
+	if (r->copy.peer || r->step != REPAIR_IDLE || waiting >= REPAIR_ORPHANS_MAX - 1)
+		return false;		/* a place is left for the next copy */
+	keep_orphan(&(struct repair_slab) { .peer = peer->number, .slab = slab });
+	return true;
 }
 
 static void on_orphan_released(struct link *link, const union farswap_msg *answer, void *arg)
@@ -202,7 +222,8 @@ static void release_orphan(struct repair_slab *orphan)
 		orphan->peer = 0;
 		return;
 	}
-	if (!peer || orphan->asked || farswap_now_ns() < orphan->retry_ns)
+	/* an extent in the making may be granted the same slab once more */
+	if (!peer || orphan->asked || build_active() || farswap_now_ns() < orphan->retry_ns)
 		return;
 	make_release(&msg, peer, orphan->slab);
 	if (!link_request(peer->link, &msg, on_orphan_released, orphan))

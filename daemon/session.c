@@ -134,6 +134,17 @@ struct slab *session_slab(struct session *session, uint64_t number)
 	return NULL;
 }
 
+uint64_t session_slab_after(const struct session *session, uint64_t number)
+{
+	const struct slab *slab;
+	uint64_t next = 0;
+
+	for (slab = session->slabs; slab; slab = slab->next)
+		if (slab->number > number && (!next || slab->number < next))
+			next = slab->number;
+	return next;
+}
+
 struct slab *session_granted(struct session *session, uint64_t extent, uint32_t generation)
 {
 	struct slab *slab;

@@ -67,6 +67,8 @@ struct session *session_take_token(uint64_t number, const uint8_t token[FARSWAP_
 /* all queue pairs are destroyed and all tokens void; slabs stay */
 void session_rejoin(struct session *session);
 struct slab *session_slab(struct session *session, uint64_t number);
+/* the lowest number of its slabs above that; 0: none */
+uint64_t session_slab_after(const struct session *session, uint64_t number);
 /* the slab that a GRANT of these made */
 struct slab *session_granted(struct session *session, uint64_t extent, uint32_t generation);
 /* revoke, zero and give back one slab; 0, or -errno: it is still there */

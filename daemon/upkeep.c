@@ -151,6 +151,7 @@ void upkeep_advance(void)
 	look_after_peers();
 	find_new_peers();
 	peer_next();
+	leftover_advance();
 	repair_advance();
 	if (device.want && !build_active() && device.slab_bytes == farswapd.conf.slab_bytes &&
 	    extent_usable() < device_extents_needed()) {

@@ -33,6 +33,8 @@
  *                                                 <-      CHECKED  which differ
  *     RELEASE  slab                               ->
  *                                                 <-      RELEASED region gone, zeroed, given back
+ *     LIST     session, after                     ->
+ *                                                 <-      LISTED   its slabs with higher numbers, the lowest first
  *
  * GRANT of an extent and generation that the session has a slab for is answered with that slab. HELLO, WELCOME and REJECT
  * have the same numbers and shape in every version, so that a version can be refused in words.
@@ -55,7 +57,7 @@
 #endif
 
 #define FARSWAP_WIRE_MAGIC	0x50575346u	/* "FSWP" read as a little-endian word */
-#define FARSWAP_WIRE_VERSION	2
+#define FARSWAP_WIRE_VERSION	3
 #define FARSWAP_PORT		7474		/* default, TCP for control and the RDMA CM port alike */
 #define FARSWAP_NAME_BYTES	32		/* node names, zero-padded, at most 31 characters */
 #define FARSWAP_TOKEN_BYTES	16
@@ -64,6 +66,7 @@
 #define FARSWAP_SLAB_BYTES_MIN	(2u << 20)	/* one home run of 512 frames */
 #define FARSWAP_SLAB_BYTES_MAX	(1u << 30)
 #define FARSWAP_CHECK_SUMS	256		/* in one CHECK at most */
+#define FARSWAP_LIST_SLABS	32		/* in one LISTED at most; fewer: there are no more */
 
 enum farswap_msg_type {
 	FARSWAP_MSG_HELLO = 1,
@@ -87,6 +90,8 @@ enum farswap_msg_type {
 	FARSWAP_MSG_PUSHED,
 	FARSWAP_MSG_CHECK,
 	FARSWAP_MSG_CHECKED,
+	FARSWAP_MSG_LIST,
+	FARSWAP_MSG_LISTED,
 	FARSWAP_MSG_TYPES
 };
 
@@ -217,6 +222,20 @@ struct farswap_msg_checked {
 	__u8 differ[FARSWAP_CHECK_SUMS / 8];	/* bit i % 8 of byte i / 8: sum i */
 };
 
+struct farswap_msg_list {
+	struct farswap_msg_head head;
+	__le64 session;
+	__le64 after;			/* slab; 0: from the first */
+};
+
+struct farswap_msg_listed {
+	struct farswap_msg_head head;
+	__le64 session;
+	__le32 n;
+	__le32 reserved;
+	__le64 slabs[FARSWAP_LIST_SLABS];	/* rising; those from n on are 0 */
+};
+
 /* rdma_cm private data of a connect request; 56 bytes is the most that can be carried */
 struct farswap_connect {
 	__le32 magic;
@@ -248,6 +267,8 @@ static_assert(sizeof(struct farswap_msg_push) == 104, "wire");
 static_assert(sizeof(struct farswap_msg_sum) == 12, "wire");
 static_assert(sizeof(struct farswap_msg_check) == 40, "wire");
 static_assert(sizeof(struct farswap_msg_checked) == 72, "wire");
+static_assert(sizeof(struct farswap_msg_list) == 32, "wire");
+static_assert(sizeof(struct farswap_msg_listed) == 288, "wire");
 static_assert(sizeof(struct farswap_connect) == 32, "wire");
 static_assert(sizeof(struct farswap_accept) == 16, "wire");
 

@@ -33,6 +33,7 @@ static void make_right(union farswap_msg *m, unsigned int type)
 	case FARSWAP_MSG_CLOSE:
 	case FARSWAP_MSG_CLOSED:
 	case FARSWAP_MSG_REJOIN:
+	case FARSWAP_MSG_LIST:
 		m->session.session = htole64(5);
 		break;
 	case FARSWAP_MSG_TOKEN:
@@ -79,6 +80,12 @@ static void make_right(union farswap_msg *m, unsigned int type)
 		m->checked.slab = htole64(9);
 		m->checked.n = htole32(12);
 		m->checked.differ[1] = 0x0f;
+		break;
+	case FARSWAP_MSG_LISTED:
+		m->listed.session = htole64(5);
+		m->listed.n = htole32(2);
+		m->listed.slabs[0] = htole64(9);
+		m->listed.slabs[1] = htole64(12);
 		break;
 	default:
 		break;
@@ -238,6 +245,8 @@ static void unused_fields_are_zero(void **state)
 		{ FARSWAP_MSG_CHECK, offsetof(struct farswap_msg_check, reserved), 40 },
 		{ FARSWAP_MSG_CHECKED, offsetof(struct farswap_msg_checked, reserved), 40 },
 		{ FARSWAP_MSG_CHECKED, offsetof(struct farswap_msg_checked, differ) + 1, 72 },
+		{ FARSWAP_MSG_LISTED, offsetof(struct farswap_msg_listed, reserved), 32 },
+		{ FARSWAP_MSG_LISTED, offsetof(struct farswap_msg_listed, slabs) + 16, 288 },
 	};
 	union farswap_msg m;
 	size_t i, at;
@@ -319,7 +328,7 @@ static void ranges(void **state)
 		make_right(&m, i);
 		m.session.session = 0;	/* the first field of all of these */
 		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
-		if (i < FARSWAP_MSG_RELEASE)
+		if (i < FARSWAP_MSG_RELEASE || i >= FARSWAP_MSG_LIST)
 			continue;
 		make_right(&m, i);
 		m.slab.slab = 0;	/* and the second */
@@ -334,6 +343,26 @@ static void ranges(void **state)
 		assert_int_equal(check(&m), i && i < FARSWAP_MSG_TYPES && i != FARSWAP_MSG_REJECT ? FARSWAP_MSG_GOOD :
 				 FARSWAP_MSG_BAD_RANGE);
 	}
+}
+
+static void listed_slabs_rise(void **state)
+{
+	union farswap_msg m;
+	unsigned int i;
+
+	(void)state;
+	make_right(&m, FARSWAP_MSG_LISTED);
+	for (i = 0; i < FARSWAP_LIST_SLABS; i++)
+		m.listed.slabs[i] = htole64(i + 1);
+	m.listed.n = htole32(FARSWAP_LIST_SLABS);
+	assert_int_equal(check(&m), FARSWAP_MSG_GOOD);
+	m.listed.n = htole32(FARSWAP_LIST_SLABS + 1);
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+	m.listed.n = htole32(FARSWAP_LIST_SLABS);
+	m.listed.slabs[7] = htole64(7);
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
+	m.listed.slabs[7] = 0;
+	assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
 }
 
 static void push_stays_in_range(void **state)
@@ -399,7 +428,7 @@ static void random_bytes(void **state)
 		if (farswap_msg_check(&m, i) == FARSWAP_MSG_GOOD) {
 			/* these have no field that random bytes could break but session and padding */
 			assert_true(type == FARSWAP_MSG_TOKEN_OK || type == FARSWAP_MSG_PONG || type == FARSWAP_MSG_RELEASE ||
-				    type == FARSWAP_MSG_RELEASED);
+				    type == FARSWAP_MSG_RELEASED || type == FARSWAP_MSG_LIST);
 			good++;
 		}
 	}
@@ -469,6 +498,7 @@ int main(void)
 		cmocka_unit_test(connect_data),		cmocka_unit_test(every_reject_has_words),
 		cmocka_unit_test(answers),		cmocka_unit_test(check_is_as_long_as_it_says),
 		cmocka_unit_test(sums_stay_in_their_frames), cmocka_unit_test(push_stays_in_range),
+		cmocka_unit_test(listed_slabs_rise),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

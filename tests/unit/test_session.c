@@ -150,6 +150,24 @@ static void a_client_that_is_cut_off_finds_its_slabs_again(void **state)
 	hours_pass();
 }
 
+static void its_slabs_are_told_in_order(void **state)
+{
+	struct session *session = session_find(begin(3), "client");
+	uint64_t last = 0, next;
+	unsigned int n = 0;
+
+	(void)state;
+	while ((next = session_slab_after(session, last))) {
+		assert_true(next > last);
+		assert_non_null(session_slab(session, next));
+		last = next;
+		n++;
+	}
+	assert_int_equal(n, 3);
+	session_close(session, "the test ends");
+	hours_pass();
+}
+
 static void close_ends_it_while_the_client_is_away(void **state)
 {
 	uint64_t number = begin(2);
@@ -206,6 +224,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_client_that_is_cut_off_finds_its_slabs_again),
+		cmocka_unit_test(its_slabs_are_told_in_order),
 		cmocka_unit_test(close_ends_it_while_the_client_is_away),
 		cmocka_unit_test(another_boot_id_ends_it),
 		cmocka_unit_test(the_donors_end_ends_it),
