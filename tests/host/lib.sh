@@ -7,6 +7,7 @@ set -euo pipefail
 conf=$TMPDIR/cluster.conf
 run=$TMPDIR/run
 pids=()
+protocol=$(awk '$2 == "FARSWAP_WIRE_VERSION" { print $3 }' "$(dirname "${BASH_SOURCE[0]}")/../../include/farswap_wire.h")
 
 fail() {
 	echo "FAIL: $*"
