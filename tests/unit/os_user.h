@@ -103,7 +103,7 @@ static inline int atomic_cmpxchg(atomic_t *a, int old, int new)
 #define cmpxchg(p, old, new) ({ __typeof__(*(p)) _v = *(p); if (_v == (old)) *(p) = (new); _v; })
 
 #define rcu_read_lock() ((void)world_rcu++)
-#define rcu_read_unlock() ((void)world_rcu--)
+#define rcu_read_unlock() do { if (!--world_rcu) world_step(); } while (0)
 #define synchronize_rcu() (assert(!world_rcu && !world_rcu_outside), world_step())
 #define __rcu
 #define rcu_dereference(p) READ_ONCE(p)

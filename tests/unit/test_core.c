@@ -390,6 +390,16 @@ static void push_check(struct fsw_extent *e, const struct fsw_set *set, u64 slab
 	}
 }
 
+/* Have its pages read ahead just now: those READs are on their way to the old members. */
+static void read_there(struct fsw_extent *e)
+{
+	struct farswap_sum sum;
+	u64 slot = world_random(SLOTS);
+
+	if (fsw_slot_sum(core, e->id, &slot, SLOTS, &sum))
+		do_scan(slot);
+}
+
 /* A member that is dead, or any, gives way to a slab of another donor; calm: nothing else is done meanwhile. */
 static void extent_replace(struct fsw_extent *e, bool calm)
 {
@@ -436,6 +446,8 @@ static void extent_replace(struct fsw_extent *e, bool calm)
 	assert_memory_equal(before, world_memory(old.members[from].slab), WORLD_SLAB);	/* nothing was written to it */
 	free(before);
 	push_check(e, &old, set.members[leaves].slab);
+	if (!calm)
+		read_there(e);
 	assert_int_equal(fsw_extent_set(core, e->id, set.generation + 1, set.members, set.nr, succeeds), 0);
 	if (leaves < old.nr)
 		world_release(old.members[leaves].slab);
