@@ -173,6 +173,7 @@ static void do_scan(u64 slot)
 }
 
 static void members_meanwhile(u64 slot);
+static void bury_meanwhile(void);
 
 static void other_cpu(void)
 {
@@ -181,6 +182,7 @@ static void other_cpu(void)
 	if (storing == -2)
 		return;
 	slot = busy >= 0 && world_random(2) ? (u64)busy : world_random(SLOTS);
+	bury_meanwhile();
 	if (!world_random(6))
 		members_meanwhile(slot);
 	else if (world_random(3))
@@ -319,8 +321,18 @@ static bool seal(struct fsw_extent *e, u32 generation)
 	return !ret;
 }
 
+/* Have its pages read ahead just now: those READs are on their way to the old members. */
+static void read_there(struct fsw_extent *e)
+{
+	struct farswap_sum sum;
+	u64 slot = world_random(SLOTS);
+
+	if (fsw_slot_sum(core, e->id, &slot, SLOTS, &sum))
+		do_scan(slot);
+}
+
 /* Members whose donors are reached again take their former places. */
-static void extent_rejoin(struct fsw_extent *e)
+static void extent_rejoin(struct fsw_extent *e, bool calm)
 {
 	struct fsw_peer *succeeds[FARSWAP_COPIES_MAX];
 	struct fsw_set set = *e->set;
@@ -337,6 +349,8 @@ static void extent_rejoin(struct fsw_extent *e)
 	}
 	if (!back || !seal(e, set.generation))
 		return;
+	if (!calm)
+		read_there(e);
 	assert_int_equal(fsw_extent_set(core, e->id, set.generation + 1, set.members, set.nr, succeeds), 0);
 	rejoins++;
 }
@@ -355,7 +369,7 @@ static void do_return(bool all)
 		world_reconnect(i);
 	}
 	for (i = 0; (e = fsw_extents_get(&core->extents, i)); i++)
-		extent_rejoin(e);
+		extent_rejoin(e, all);
 	world_bury(core);
 }
 
@@ -388,16 +402,6 @@ static void push_check(struct fsw_extent *e, const struct fsw_set *set, u64 slab
 		if (fsw_crc32c(~0u, world_memory(slab) + at, sum.length) != sum.sum)
 			spoiled[slab][sum.frame] = true;
 	}
-}
-
-/* Have its pages read ahead just now: those READs are on their way to the old members. */
-static void read_there(struct fsw_extent *e)
-{
-	struct farswap_sum sum;
-	u64 slot = world_random(SLOTS);
-
-	if (fsw_slot_sum(core, e->id, &slot, SLOTS, &sum))
-		do_scan(slot);
 }
 
 /* A member that is dead, or any, gives way to a slab of another donor; calm: nothing else is done meanwhile. */
@@ -471,9 +475,16 @@ static void members_meanwhile(u64 slot)
 		if (atomic_read(&e->words[f]) & FSW_FRAME_PINS)
 			return;
 	if (world_random(2))
-		extent_rejoin(e);
+		extent_rejoin(e, true);
 	else
 		extent_replace(e, true);
+}
+
+/* Peers that no set names are gone, unless who was interrupted looks at one or holds the lock. */
+static void bury_meanwhile(void)
+{
+	if (!world_rcu_outside && !core->extents.lock.held)
+		world_bury(core);
 }
 
 static void do_members(void)
