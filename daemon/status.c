@@ -329,6 +329,7 @@ static void add_counters(struct json_object *device_part, struct nlattr *const *
 	COUNTER(frames);
 	COUNTER(compacted);
 	COUNTER(mended);
+	COUNTER(scrubbed);
 	COUNTER(missed);
 	COUNTER(load_p50_ns);
 	COUNTER(load_p99_ns);

@@ -183,6 +183,7 @@ struct farswap_counters {
 	unsigned long long staged;		/* of these, in the staging pool */
 	unsigned long long degraded;		/* extents with fewer live members that miss nothing than copies */
 	unsigned long long mended;		/* slots written again to a member that missed them or had them wrong */
+	unsigned long long scrubbed;		/* stored pages whose copies were read and verified in the background */
 	unsigned long long missed;		/* frames that live members still miss */
 	unsigned long long filled;		/* slots held whose page is one word over and over: in the map alone */
 	unsigned long long stored_4096;		/* pages in frames of their own, */

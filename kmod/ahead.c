@@ -135,7 +135,7 @@ int fsw_ahead_load(struct fsw_core *core, struct fsw_load *load, void *page, str
 	ret = smp_load_acquire(&f->status);
 	if (!ret) {
 		ret = fsw_unpack(core, e, f->buf.va + line->offset, page);
-		if (!fsw_entry_same(fsw_map_get(&core->map, load->slot), e))
+		if (!fsw_entry_current(core, load->slot, e))
 			ret = -EAGAIN;
 	}
 	if (!ret)
@@ -336,7 +336,7 @@ static bool issue_slot(struct fsw_core *core, struct issue *issue, u64 slot)
 	if (!f)
 		return false;
 	pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
-	if (fsw_entry_same(fsw_map_get(&core->map, slot), e) &&
+	if (fsw_entry_current(core, slot, e) &&
 	    fsw_extent_member(x, f->chain.peer, fsw_frame_offset(&core->extents, fsw_entry_index(e)), &m))
 		line_add(&core->ahead, f, slot, e, &m, fsw_entry_remote(&core->extents, &m, e), pin);
 	else

@@ -11,8 +11,9 @@ struct look {
 	struct fsw_extent *x;
 	u32 generation;
 	unsigned int nr;
+	u32 wrong;		/* bit per member: known to be, and perhaps mended while it is read */
 	struct fsw_read *reads[FARSWAP_COPIES_MAX];
-	bool whole;		/* each was posted */
+	bool settled;		/* each copy was read or cannot be, and neither the entry nor the set changed meanwhile */
 };
 
 /* Post them, or as many as can be posted until wait_ns. */
@@ -23,15 +24,16 @@ static void look_begin(struct fsw_core *core, u64 slot, struct look *look, u64 w
 	look->x = fsw_frame_extent(&core->extents, fsw_entry_index(look->e));
 	look->generation = fsw_extent_generation(look->x);
 	look->nr = fsw_extent_nr(look->x, look->generation);
-	look->whole = true;
+	look->wrong = fsw_extent_wrong(look->x, look->generation, fsw_frame_offset(&core->extents, fsw_entry_index(look->e)));
+	look->settled = true;
 	for (m = 0; m < look->nr; m++) {
 		look->reads[m] = fsw_copy_read(core, slot, look->e, look->generation, m, wait_ns);
-		look->whole &= look->reads[m] != NULL;
+		look->settled &= look->reads[m] != NULL;
 	}
 }
 
-/* What came. False: the set changed meanwhile. */
-static bool look_end(struct fsw_core *core, struct look *look, u64 deadline, struct fsw_slot_info *info)
+/* What came. */
+static void look_end(struct fsw_core *core, struct look *look, u64 deadline, struct fsw_slot_info *info)
 {
 	unsigned int m;
 
@@ -47,12 +49,11 @@ static bool look_end(struct fsw_core *core, struct look *look, u64 deadline, str
 			info->bad |= 1 << m;
 		else
 			info->unread |= 1 << m;
-		if (ret == -EBADMSG)
-			fsw_extent_miss(look->x, look->generation, m, info->frame);
 	}
-	if (info->bad)
-		fsw_mend_kick(&core->mend);
-	return fsw_extent_nr(look->x, look->generation);
+	look->settled &= fsw_entry_current(core, info->slot, look->e) && fsw_extent_nr(look->x, look->generation);
+	for (m = 0; look->settled && m < look->nr; m++)
+		if (info->bad & ~look->wrong & 1 << m)
+			fsw_copy_bad(core, look->e, look->generation, m);
 }
 
 static void slot_describe(struct fsw_core *core, u64 slot, struct fsw_entry e, struct fsw_slot_info *info)
@@ -92,39 +93,48 @@ static bool slot_next(struct fsw_core *core, u64 *slot, struct fsw_entry *e)
 static void slot_again(struct fsw_core *core, u64 slot, struct fsw_slot_info *info)
 {
 	struct look look;
-	bool again;
 
 	do {
 		u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
 
 		look.e = fsw_map_get(&core->map, slot);
 		slot_describe(core, slot, look.e, info);
-		again = false;
 		if (info->state == FARSWAP_SLOT_STORED) {
 			look_begin(core, slot, &look, deadline);
-			again = !look_end(core, &look, deadline, info);
+			look_end(core, &look, deadline, info);
+		} else {
+			look.settled = fsw_entry_current(core, slot, look.e);
 		}
-	} while (again || !fsw_entry_same(fsw_map_get(&core->map, slot), look.e));
+	} while (!look.settled);
 }
 
 /* All at once; those that this does not settle one after the other. */
 static void slots_verify(struct fsw_core *core, struct look *looks, struct fsw_slot_info *infos, unsigned int nr)
 {
 	u64 deadline = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
-	bool again[FSW_LOOKS] = { false };
 	unsigned int i;
 
 	for (i = 0; i < nr; i++)
 		if (infos[i].state == FARSWAP_SLOT_STORED)
 			look_begin(core, infos[i].slot, &looks[i], 0);
-	for (i = 0; i < nr; i++) {
-		if (infos[i].state == FARSWAP_SLOT_STORED)
-			again[i] = !look_end(core, &looks[i], deadline, &infos[i]) || !looks[i].whole;
-		again[i] |= !fsw_entry_same(fsw_map_get(&core->map, infos[i].slot), looks[i].e);
-	}
 	for (i = 0; i < nr; i++)
-		if (again[i])
+		if (infos[i].state == FARSWAP_SLOT_STORED)
+			look_end(core, &looks[i], deadline, &infos[i]);
+		else
+			looks[i].settled = fsw_entry_current(core, infos[i].slot, looks[i].e);
+	for (i = 0; i < nr; i++)
+		if (!looks[i].settled)
 			slot_again(core, infos[i].slot, &infos[i]);
+}
+
+/* The next slots that are held, at most FSW_LOOKS. */
+static unsigned int slots_next(struct fsw_core *core, u64 *slot, struct look *looks, struct fsw_slot_info *infos, unsigned int nr)
+{
+	unsigned int found;
+
+	for (found = 0; found < min(nr, FSW_LOOKS) && slot_next(core, slot, &looks[found].e); found++, ++*slot)
+		slot_describe(core, *slot, looks[found].e, &infos[found]);
+	return found;
 }
 
 unsigned int fsw_slot_infos(struct fsw_core *core, u64 *slot, bool verify, struct fsw_slot_info *infos, unsigned int nr)
@@ -133,8 +143,7 @@ unsigned int fsw_slot_infos(struct fsw_core *core, u64 *slot, bool verify, struc
 	unsigned int i, found, held;
 
 	do {
-		for (found = 0; found < min(nr, FSW_LOOKS) && slot_next(core, slot, &looks[found].e); found++, ++*slot)
-			slot_describe(core, *slot, looks[found].e, &infos[found]);
+		found = slots_next(core, slot, looks, infos, nr);
 		if (verify)
 			slots_verify(core, looks, infos, found);
 		for (i = held = 0; i < found; i++)
@@ -142,6 +151,23 @@ unsigned int fsw_slot_infos(struct fsw_core *core, u64 *slot, bool verify, struc
 				infos[held++] = infos[i];
 	} while (found && !held);
 	return held;
+}
+
+bool fsw_slot_scrub(struct fsw_core *core, u64 *slot)
+{
+	u64 now = ktime_get_ns();
+	struct fsw_slot_info info;
+	struct look look;
+
+	if (!slots_next(core, slot, &look, &info, 1))
+		return false;
+	if (info.state == FARSWAP_SLOT_STORED) {
+		look_begin(core, info.slot, &look, now + (u64)core->params.hedge_ms * NSEC_PER_MSEC);
+		look_end(core, &look, now + (u64)core->params.load_ms * NSEC_PER_MSEC, &info);
+		if (look.settled)
+			fsw_count(core, FSW_SCRUBBED);
+	}
+	return true;
 }
 
 bool fsw_slot_sum(struct fsw_core *core, u64 extent, u64 *slot, u64 end, struct farswap_sum *sum)

@@ -138,6 +138,7 @@ void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 		.staged = staged_now(core),
 		.degraded = degraded_now(core),
 		.mended = fsw_count_sum(core, FSW_MENDED),
+		.scrubbed = fsw_count_sum(core, FSW_SCRUBBED),
 		.missed = missed_now(core),
 		.filled = max_t(s64, fsw_count_sum(core, FSW_FILLED), 0),
 		.stored_4096 = max_t(s64, fsw_count_sum(core, FSW_STORED), 0),
@@ -382,6 +383,9 @@ struct fsw_core *fsw_core_new(const struct fsw_params *params, const struct fsw_
 	ret = fsw_ahead_init(&core->ahead, core);
 	if (ret)
 		goto exit_ahead;
+	ret = fsw_scrub_init(&core->scrub, core);	/* last: it looks at all of them */
+	if (ret)
+		goto exit_ahead;
 	return core;
 
 exit_ahead:
@@ -408,6 +412,7 @@ free_core:
 void fsw_core_stop(struct fsw_core *core)
 {
 	WRITE_ONCE(core->staging.stopping, true);
+	fsw_scrub_stop(&core->scrub);
 	fsw_mend_stop(&core->mend);
 	fsw_compact_stop(&core->compact);
 	fsw_staging_stop(&core->staging);
@@ -416,6 +421,7 @@ void fsw_core_stop(struct fsw_core *core)
 
 void fsw_core_free(struct fsw_core *core)
 {
+	fsw_scrub_exit(&core->scrub);
 	fsw_ahead_exit(&core->ahead);
 	fsw_staging_exit(&core->staging);
 	fsw_mend_exit(&core->mend);

@@ -143,6 +143,7 @@ struct fsw_params {
 	unsigned int poll_us;		/* a load polls this long for a page that is being read ahead, then it sleeps */
 	unsigned int ahead;		/* pages in the read-ahead buffers, a multiple of 16; 0: no read-ahead */
 	const unsigned int *readahead;	/* the window; may change at any time. 0: adaptive, 1: off, 2..64: fixed */
+	const unsigned int *scrub;	/* stored pages whose copies are verified, per second; may change at any time. NULL: none ever */
 	void (*want)(void *ctx);	/* fewer spare extents than wanted: any context, only queues work */
 	void *want_ctx;
 };

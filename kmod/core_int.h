@@ -7,6 +7,7 @@
 #include "codec.h"
 #include "compact.h"
 #include "mend.h"
+#include "scrub.h"
 #include "window.h"
 #ifdef __KERNEL__
 #include "trace.h"
@@ -17,7 +18,7 @@ enum {
 	FSW_STORES = FSW_COUNTS_TRANSPORT, FSW_LOADS, FSW_LOADS_STAGED, FSW_LOADS_EMPTY, FSW_FREES, FSW_REFUSED, FSW_WAITS,
 	FSW_LOADS_AHEAD, FSW_AHEAD_PAGES, FSW_AHEAD_USED, FSW_AHEAD_WAITS,
 	FSW_LOAD_ERRORS, FSW_CORRUPT, FSW_FAILOVERS, FSW_HEDGES, FSW_WINDOWS, FSW_PARKED,
-	FSW_COMPACTED, FSW_MENDED,
+	FSW_COMPACTED, FSW_MENDED, FSW_SCRUBBED,
 	/* these go up and down; only the sum over CPUs means something */
 	FSW_HELD, FSW_FILLED,
 	FSW_STORED,	/* by class */
@@ -45,6 +46,7 @@ struct fsw_core {
 	struct fsw_staging staging;
 	struct fsw_compact compact;
 	struct fsw_mend mend;
+	struct fsw_scrub scrub;
 	struct workqueue_struct *stock_wq;
 	struct delayed_work stock_work;	/* fills the map's stock up */
 	struct fsw_codecs codecs;
@@ -58,6 +60,11 @@ static inline void fsw_count(struct fsw_core *core, unsigned int which)
 	this_cpu_inc(core->stats->n[which]);
 }
 
+static inline bool fsw_entry_current(struct fsw_core *core, u64 slot, struct fsw_entry e)
+{
+	return fsw_entry_same(fsw_map_get(&core->map, slot), e);
+}
+
 void fsw_hist_add(struct fsw_core *core, u64 ns);
 void fsw_want(struct fsw_core *core);	/* tell farswapd if spare extents are short */
 
@@ -69,6 +76,13 @@ void fsw_entry_drop(struct fsw_core *core, struct fsw_entry old);
 void fsw_entry_replace(struct fsw_core *core, u64 slot, struct fsw_entry e);
 u64 fsw_count_sum(struct fsw_core *core, unsigned int which);
 
+/* ---- audit.c ---- */
+/*
+ * Verify all copies of the first held slot at or after *slot, which goes on behind it. False: there is none. May sleep: a READ that is
+ * posted is waited for, also when its donor hangs, so there never is more than one for each copy; a slot is passed over when none is free.
+ */
+bool fsw_slot_scrub(struct fsw_core *core, u64 *slot);
+
 /* ---- load.c ---- */
 int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page);
 /*
@@ -78,6 +92,8 @@ int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, voi
  */
 struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, struct fsw_entry e, u32 generation, unsigned int m, u64 deadline);
 int fsw_copy_wait(struct fsw_core *core, struct fsw_read *read, struct fsw_entry e, u64 deadline);
+/* It holds other bytes, and the entry is the slot's: counted, unless that was known, and to be mended. */
+void fsw_copy_bad(struct fsw_core *core, struct fsw_entry e, u32 generation, unsigned int m);
 
 /* memcpy and CRC-32C of what was copied. One pass for the cache: page-sized pieces stay in L1 between the two. */
 u32 fsw_copy_sum(void *dst, const void *src, size_t bytes);

@@ -94,6 +94,7 @@ static void device_params(struct fsw_device *dev, const struct fsw_device_config
 		.poll_us = s->poll_us,
 		.ahead = s->readahead_pages,
 		.readahead = &s->readahead,
+		.scrub = &s->scrub,
 		.want = core_wants,
 		.want_ctx = dev,
 	};

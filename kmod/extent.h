@@ -115,9 +115,10 @@ bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, s
 int fsw_extent_pick(const struct fsw_extent *e, u32 generation, unsigned int f, u32 tried, const unsigned int *turn);
 /* The member that is this peer, which need not be there any more. False: none, or it has frame f wrong. */
 bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, unsigned int f, struct fsw_member *member);
-/* The member's copy of frame f did not verify: it misses that; and, the second one, counted against the peer. */
-void fsw_extent_miss(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f);
-void fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f);
+/* The members, a bit for each, that are known to have frame f wrong. */
+u32 fsw_extent_wrong(const struct fsw_extent *e, u32 generation, unsigned int f);
+/* The member's copy of frame f did not verify: it misses that, and it is counted against the peer. False: it was known to. */
+bool fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f);
 unsigned int fsw_extent_missed(struct fsw_extents *x, const struct fsw_extent *e);	/* frames, at live members */
 bool fsw_extent_whole(const struct fsw_extent *e, unsigned int copies);	/* so many live members miss nothing */
 int fsw_set_find(const struct fsw_set *set, const struct fsw_peer *peer);	/* the member that is this peer, or -1 */

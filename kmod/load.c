@@ -11,11 +11,6 @@ static struct fsw_entry load_entry(const struct fsw_load *load)
 	return (struct fsw_entry){ load->entry.sum, load->entry.seq, load->entry.where };
 }
 
-static bool entry_current(struct fsw_core *core, u64 slot, struct fsw_entry e)
-{
-	return fsw_entry_same(fsw_map_get(&core->map, slot), e);
-}
-
 /* A page out of an entry's stored bytes. 0, or -EBADMSG: they are not the bytes that were stored. */
 int fsw_unpack(struct fsw_core *core, struct fsw_entry e, const void *bytes, void *page)
 {
@@ -53,7 +48,7 @@ static int staged_copy(struct fsw_core *core, u64 slot, struct fsw_entry e, void
 							      unpack_steady(core, e, bytes, dst);
 	rcu_read_unlock();
 	/* the place is another page's only after the entry left it: then the copy is worthless */
-	return entry_current(core, slot, e) ? ret : -EAGAIN;
+	return fsw_entry_current(core, slot, e) ? ret : -EAGAIN;
 }
 
 /* ---- one READ ---- */
@@ -78,7 +73,7 @@ static int read_start(struct fsw_core *core, struct fsw_load *load, const struct
 		return -ENOBUFS;
 	read->pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
 	read->status = -ECANCELED;	/* until it is posted */
-	if (!entry_current(core, load->slot, e) || !fsw_extent_at(x, load->generation, m, &member)) {
+	if (!fsw_entry_current(core, load->slot, e) || !fsw_extent_at(x, load->generation, m, &member)) {
 		core->ops->read_put(core->transport, read);
 		return -EAGAIN;
 	}
@@ -136,7 +131,7 @@ struct fsw_read *fsw_copy_read(struct fsw_core *core, u64 slot, struct fsw_entry
 	}
 	read->pin = fsw_frame_pin(&core->extents, frame);
 	read->status = -ECANCELED;	/* if the entry or the set changed */
-	if (entry_current(core, slot, e) && fsw_extent_at(fsw_frame_extent(&core->extents, frame), generation, m, &member))
+	if (fsw_entry_current(core, slot, e) && fsw_extent_at(fsw_frame_extent(&core->extents, frame), generation, m, &member))
 		core->ops->read_post(core->transport, read, member.peer, fsw_entry_remote(&core->extents, &member, e),
 				     member.rkey, fsw_entry_length(e));
 	return read;
@@ -155,19 +150,27 @@ int fsw_copy_wait(struct fsw_core *core, struct fsw_read *read, struct fsw_entry
 	return ret;
 }
 
-/* ---- a stored page ---- */
-
-static void copy_bad(struct fsw_core *core, struct fsw_load *load, struct fsw_extent *x, unsigned int m)
+void fsw_copy_bad(struct fsw_core *core, struct fsw_entry e, u32 generation, unsigned int m)
 {
-	load->tried |= 1 << m;
-	load->bad |= 1 << m;
+	u64 frame = fsw_entry_index(e);
+
+	if (!fsw_extent_corrupt(fsw_frame_extent(&core->extents, frame), generation, m, fsw_frame_offset(&core->extents, frame)))
+		return;
 	fsw_count(core, FSW_CORRUPT);
-	fsw_extent_corrupt(x, load->generation, m, fsw_frame_offset(&core->extents, fsw_entry_index(load_entry(load))));
 	fsw_mend_kick(&core->mend);
 }
 
+/* ---- a stored page ---- */
+
+static void load_bad(struct fsw_core *core, struct fsw_load *load, unsigned int m)
+{
+	load->tried |= 1 << m;
+	load->bad |= 1 << m;
+	fsw_copy_bad(core, load_entry(load), load->generation, m);
+}
+
 /* What member m answered. 0: page holds it, verified. -EAGAIN: the entry changed. -EBADMSG, or the READ's error: no good */
-static int read_reap(struct fsw_core *core, struct fsw_load *load, struct fsw_extent *x, unsigned int m, void *page)
+static int read_reap(struct fsw_core *core, struct fsw_load *load, unsigned int m, void *page)
 {
 	struct fsw_entry e = load_entry(load);
 	int ret = load->reads[m]->status;
@@ -176,9 +179,9 @@ static int read_reap(struct fsw_core *core, struct fsw_load *load, struct fsw_ex
 		fsw_count(core, FSW_FAILOVERS);
 	} else if (fsw_unpack(core, e, load->reads[m]->va, page)) {
 		ret = -EAGAIN;
-		if (entry_current(core, load->slot, e)) {
+		if (fsw_entry_current(core, load->slot, e)) {
 			ret = -EBADMSG;
-			copy_bad(core, load, x, m);
+			load_bad(core, load, m);
 		}
 	}
 	read_drop(core, load, m);
@@ -186,7 +189,7 @@ static int read_reap(struct fsw_core *core, struct fsw_load *load, struct fsw_ex
 }
 
 /* Reap all that ended: 0 or -EAGAIN as read_reap() says, -EINPROGRESS: go on. */
-static int reads_reap(struct fsw_core *core, struct fsw_load *load, struct fsw_extent *x, void *page)
+static int reads_reap(struct fsw_core *core, struct fsw_load *load, void *page)
 {
 	unsigned int m;
 
@@ -195,7 +198,7 @@ static int reads_reap(struct fsw_core *core, struct fsw_load *load, struct fsw_e
 
 		if (!load->reads[m] || smp_load_acquire(&load->reads[m]->status) == FSW_READ_FLYING)
 			continue;
-		ret = read_reap(core, load, x, m, page);
+		ret = read_reap(core, load, m, page);
 		if (ret == 0 || ret == -EAGAIN)
 			return ret;
 	}
@@ -218,7 +221,7 @@ static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct 
 	struct fsw_entry e = load_entry(load), error = e;
 	unsigned int nr = fsw_extent_nr(x, load->generation);
 
-	if (!nr || !entry_current(core, load->slot, e))
+	if (!nr || !fsw_entry_current(core, load->slot, e))
 		return -EAGAIN;
 	if (load->bad == (1 << nr) - 1) {
 		error.where = fsw_where(FARSWAP_SLOT_ERROR, FARSWAP_CODEC_NONE, 0, 0, 0, 0);
@@ -238,7 +241,7 @@ static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 		struct fsw_read *flying[FARSWAP_COPIES_MAX];
 		unsigned int nr;
 		u64 now, until;
-		int ret = reads_reap(core, load, x, page);
+		int ret = reads_reap(core, load, page);
 
 		if (ret != -EINPROGRESS)
 			return ret;
@@ -281,7 +284,7 @@ static int load_ahead(struct fsw_core *core, struct fsw_load *load, void *page)
 
 	for (m = 0; ret == -EBADMSG && fsw_extent_at(x, load->generation, m, &member); m++)
 		if (member.peer == from)
-			copy_bad(core, load, x, m);
+			load_bad(core, load, m);
 	return ret;
 }
 

@@ -129,8 +129,8 @@ static struct fsw_read *copy_get(struct fsw_core *core, u64 slot, struct fsw_ent
 		if (!ret)
 			return read;
 		core->ops->read_put(core->transport, read);
-		if (ret == -EBADMSG)
-			fsw_extent_miss(x, generation, m, f);
+		if (ret == -EBADMSG && fsw_entry_current(core, slot, e))
+			fsw_copy_bad(core, e, generation, m);
 		tried |= 1 << m;
 	}
 	return NULL;
@@ -143,7 +143,7 @@ static bool line_add(struct fsw_mend *mend, u64 slot, struct fsw_entry e, struct
 	atomic_t *pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
 	struct fsw_member member;
 
-	if (!fsw_entry_same(fsw_map_get(&core->map, slot), e) || mend_member(mend, x, &member) < 0) {
+	if (!fsw_entry_current(core, slot, e) || mend_member(mend, x, &member) < 0) {
 		fsw_frame_unpin(pin);
 		return false;
 	}

@@ -172,26 +172,38 @@ bool fsw_extent_member(const struct fsw_extent *e, const struct fsw_peer *peer, 
 	return m >= 0;
 }
 
-void fsw_extent_miss(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f)
+u32 fsw_extent_wrong(const struct fsw_extent *e, u32 generation, unsigned int f)
 {
 	const struct fsw_set *set;
+	unsigned int m;
+	u32 wrong = 0;
 
 	rcu_read_lock();
 	set = rcu_dereference(e->set);
-	if (set->generation == generation)
-		fsw_record_miss(&e->records[set->record[m]], f);
+	for (m = 0; set->generation == generation && m < set->nr; m++)
+		if (fsw_record_has(&e->records[set->record[m]], f))
+			wrong |= 1 << m;
 	rcu_read_unlock();
+	return wrong;
 }
 
-void fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f)
+bool fsw_extent_corrupt(struct fsw_extent *e, u32 generation, unsigned int m, unsigned int f)
 {
-	struct fsw_member member;
+	const struct fsw_set *set;
+	bool news = false;
 
 	rcu_read_lock();	/* the peer is there, too */
-	if (fsw_extent_at(e, generation, m, &member))
-		atomic64_inc(&member.peer->corrupt);
+	set = rcu_dereference(e->set);
+	if (set->generation == generation) {
+		struct fsw_record *r = &e->records[set->record[m]];
+
+		news = !fsw_record_has(r, f);
+		if (news)
+			atomic64_inc(&set->members[m].peer->corrupt);
+		fsw_record_miss(r, f);
+	}
 	rcu_read_unlock();
-	fsw_extent_miss(e, generation, m, f);
+	return news;
 }
 
 unsigned int fsw_extent_missed(struct fsw_extents *x, const struct fsw_extent *e)

@@ -11,6 +11,7 @@
 #include "settings.h"
 
 #define STAGING_MAX	65536
+#define SCRUB_MAX	100000
 #define LANES_AUTO	UINT_MAX	/* not a value that passes the check when it is given */
 #define STAGING_AUTO	UINT_MAX	/* the same */
 
@@ -19,6 +20,7 @@ struct fsw_settings fsw_settings = {
 	.staging_pages = 2048,
 	.staging_max = STAGING_AUTO,
 	.readahead_pages = 1024,
+	.scrub = 64,
 	.lanes = LANES_AUTO,
 	.close_ms = 2,
 	.store_ms = 10000,
@@ -61,28 +63,32 @@ static int check_range(const char *name, unsigned int value, unsigned int min, u
 }
 
 /*
- * The one that may be written live. While the module is being loaded it is checked with the others: then what is told is one line,
+ * Those that may be written live. While the module is being loaded they are checked with the others: then what is told is one line,
  * and not this and the kernel's own.
  */
-static int readahead_set(const char *text, const struct kernel_param *param)
+static int live_set(const char *name, unsigned int max, const char *text, unsigned int *setting)
 {
 	unsigned int value;
 	int ret = kstrtouint(text, 0, &value);
 
 	if (!ret && settled)
-		ret = check_range("readahead", value, 0, FSW_AHEAD_MAX);
+		ret = check_range(name, value, 0, max);
 	if (!ret)
-		WRITE_ONCE(fsw_settings.readahead, value);
+		WRITE_ONCE(*setting, value);
 	return ret;
 }
 
-static const struct kernel_param_ops readahead_ops = {
-	.set = readahead_set,
-	.get = param_get_uint,
-};
+#define LIVE(name, max, text)									\
+static int name##_set(const char *value, const struct kernel_param *param)			\
+{												\
+	return live_set(#name, max, value, param->arg);						\
+}												\
+static const struct kernel_param_ops name##_ops = { .set = name##_set, .get = param_get_uint };	\
+module_param_cb(name, &name##_ops, &fsw_settings.name, 0644);					\
+MODULE_PARM_DESC(name, text)
 
-module_param_cb(readahead, &readahead_ops, &fsw_settings.readahead, 0644);
-MODULE_PARM_DESC(readahead, "pages of the read-ahead window, the page asked for included: 2 to 64, 0 adaptive, 1 off (default 0)");
+LIVE(readahead, FSW_AHEAD_MAX, "pages of the read-ahead window, the page asked for included: 2 to 64, 0 adaptive, 1 off (default 0)");
+LIVE(scrub, SCRUB_MAX, "stored pages per second whose copies are all read and verified, 0 (off) to 100000 (default 64)");
 
 #define CHECK(name, min, max)	check_range(#name, fsw_settings.name, min, max)
 
@@ -96,6 +102,7 @@ static int check_ranges(void)
 	ret = ret ?: CHECK(readahead_pages, 64, 16384);
 	ret = ret ?: CHECK(readahead, 0, FSW_AHEAD_MAX);
 	ret = ret ?: CHECK(lanes, 1, FSW_LANES_MAX);
+	ret = ret ?: CHECK(scrub, 0, SCRUB_MAX);
 	ret = ret ?: CHECK(close_ms, 1, 100);
 	ret = ret ?: CHECK(store_ms, 100, 60000);
 	ret = ret ?: CHECK(hedge_ms, 1, 10000);

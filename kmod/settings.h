@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Module parameters, checked once when the module is loaded and constant from then on, but for readahead. */
+/* Module parameters, checked once when the module is loaded and constant from then on, but for readahead and scrub. */
 #ifndef FSW_SETTINGS_H
 #define FSW_SETTINGS_H
 
@@ -13,6 +13,7 @@ struct fsw_settings {
 	unsigned int lanes;		/* read queue pairs per peer */
 	unsigned int readahead_pages;	/* pages in the read-ahead buffers */
 	unsigned int readahead;		/* pages of a window; 0: adaptive, 1: off. READ_ONCE: it changes live */
+	unsigned int scrub;		/* pages per second whose copies are verified; 0: off. READ_ONCE: it changes live */
 	unsigned int close_ms;		/* an open window is sent after this time */
 	unsigned int store_ms;		/* a store waits this long for room */
 	unsigned int hedge_ms;		/* a READ older than this is tried on another replica too */

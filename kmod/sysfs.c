@@ -49,6 +49,7 @@ COUNTER(held);			/* slots that hold a page now */
 COUNTER(staged);		/* of these, in the staging pool */
 COUNTER(degraded);		/* extents with fewer live members that miss nothing than copies */
 COUNTER(mended);		/* slots written again to a member that missed them or had them wrong */
+COUNTER(scrubbed);		/* stored pages whose copies were read and verified in the background */
 COUNTER(missed);		/* frames that live members still miss */
 COUNTER(filled);		/* slots held whose page is one word over and over: in the map alone */
 COUNTER(stored_4096);		/* pages in frames of their own, */
@@ -148,6 +149,7 @@ static struct attribute *counters_attrs[] = {
 	&dev_attr_staged.attr,
 	&dev_attr_degraded.attr,
 	&dev_attr_mended.attr,
+	&dev_attr_scrubbed.attr,
 	&dev_attr_missed.attr,
 	&dev_attr_filled.attr,
 	&dev_attr_stored_4096.attr,

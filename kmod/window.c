@@ -261,7 +261,7 @@ static bool page_waits(struct fsw_window *w, unsigned int i)
 
 	if (p->state != FSW_PAGE_WAITING)
 		return false;
-	if (fsw_entry_same(fsw_map_get(&w->staging->core->map, p->slot), staged_entry(w, i)))
+	if (fsw_entry_current(w->staging->core, p->slot, staged_entry(w, i)))
 		return true;
 	p->state = FSW_PAGE_DONE;
 	return false;

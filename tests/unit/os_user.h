@@ -36,6 +36,7 @@ void world_wait(u64 until_ns);	/* time passes, at most until then, until somethi
 
 #define U64_MAX UINT64_MAX
 #define NSEC_PER_MSEC 1000000ull
+#define MSEC_PER_SEC 1000u
 #define NSEC_PER_USEC 1000ull
 #define __percpu
 #define READ_ONCE(x) (*(volatile __typeof__(x) *)&(x))

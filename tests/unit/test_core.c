@@ -552,7 +552,7 @@ static void run_start(u64 seed)
 	struct fsw_params p = {
 		.size = SLOTS * FSW_PAGE, .slab_bytes = WORLD_SLAB, .copies = 3, .spares = 2, .close_ms = 2,
 		.store_ms = 8000, .hedge_ms = 200, .load_ms = 20000, .seal_ms = 2000, .want = want,
-		.readahead = &world.readahead,
+		.readahead = &world.readahead, .scrub = &world.scrub,
 	};
 
 	world_start(seed);
@@ -561,6 +561,7 @@ static void run_start(u64 seed)
 	p.staging_max = p.window * 16;
 	p.ahead = 16 * (1 + world_random(8));
 	world.readahead = world_random(3) ? 0 : 1 + world_random(FSW_AHEAD_MAX);
+	world.scrub = world_random(3) ? 0 : 1 + world_random(10000);
 	p.codec = world_random(2) ? FARSWAP_CODEC_NONE : world_random(FARSWAP_CODECS);
 	world.late_percent = world_random(3) ? 0 : 3;
 	world.at_once_percent = world_random(3) * 20;

@@ -242,8 +242,9 @@ void world_wait(u64 until_ns)
 
 void world_quiet(void)
 {
-	unsigned int idle = 0;
+	unsigned int idle = 0, scrub = world.scrub;
 
+	world.scrub = 0;
 	while (idle < 400) {	/* parked windows come back every 20 ms: 8 virtual seconds of nothing else */
 		if (ops_step()) {
 			idle = 0;
@@ -253,6 +254,7 @@ void world_quiet(void)
 		world_ns += 20 * NSEC_PER_MSEC;
 		idle++;
 	}
+	world.scrub = scrub;
 }
 
 static void peer_new(unsigned int donor)

@@ -29,6 +29,7 @@ struct world {
 	unsigned int fetches, fetch_pieces;	/* the same of READs ahead */
 	unsigned int reads;		/* READs of loads posted */
 	unsigned int readahead;		/* the parameter, for fsw_params.readahead */
+	unsigned int scrub;		/* the parameter, for fsw_params.scrub; off while the world comes to rest */
 	unsigned int in_flight;		/* operations not ended */
 	unsigned int reads_out;		/* read requests not free */
 	void (*other_cpu)(void);	/* what another CPU does when it gets its turn; NULL: nothing */
