@@ -104,14 +104,20 @@ audited() {
 	grep -q "copies=3 wrong=0" /tmp/audit
 }
 
-# flip_mended: one byte flipped at node 3, of the pages of hold, is found, node3 is named, and it is mended
+# flip_mended: one byte flipped at node 3, of the pages of hold, is found by an audit, node3 is named, and it is mended; another is by the scrub
 flip_mended() {
-	local code=0
+	local scrub=/sys/module/farswap/parameters/scrub code=0 corrupt
+	echo 0 > $scrub
 	auditbytes --flip /tmp/dump /tmp/map "node3=$(daemon_pid 3)" || return
 	farswap audit farswap0 > /tmp/found || code=$?
 	cat /tmp/found
 	[ $code = 3 ] && grep -q '^bad: .*node3' /tmp/found || return 1
 	until [ "$(counter missed)" = 0 ]; do sleep 0.2; done
+	corrupt=$(counter corrupt)
+	auditbytes --flip /tmp/dump /tmp/map "node3=$(daemon_pid 3)" || return
+	echo 10000 > $scrub
+	until [ "$(counter corrupt)" = $((corrupt + 1)) ] && [ "$(counter missed)" = 0 ]; do sleep 0.2; done
+	echo "the scrub found it among $(counter scrubbed) pages"
 	farswap audit farswap0
 }
 
