@@ -93,4 +93,4 @@ dropped_becomes() {
 }
 
 # good_peer NODE: an honest greeting is answered
-good_peer() { fake hello "$1" 3 | grep -q "WELCOME from $1" || fail "node $1 does not welcome a good peer"; }
+good_peer() { fake hello "$1" "$protocol" | grep -q "WELCOME from $1" || fail "node $1 does not welcome a good peer"; }
