@@ -255,6 +255,11 @@ static void on_release(struct donor_conn *conn, const union farswap_msg *msg)
 
 	if (!slab)
 		return;
+	/* a late one: the slab may have been granted again since, to whoever has the session now */
+	if (session->conn != conn) {
+		reject(conn, msg, FARSWAP_REJECT_STATE, 0);
+		return;
+	}
 	if (push_reads(slab)) {
 		reject(conn, msg, FARSWAP_REJECT_BUSY, 0);
 		return;

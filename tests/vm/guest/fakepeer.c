@@ -590,12 +590,12 @@ static bool written(struct lane *lane, const union farswap_msg *granted, uint64_
 	return !post_and_wait(lane, IBV_WR_RDMA_WRITE, le32toh(granted->grant.rkey), le64toh(granted->grant.address) + offset);
 }
 
-/* slabs: granted once however often asked, checked by sums, there after a REJOIN, out of reach after a RELEASE */
+/* slabs: granted once however often asked, checked by sums, there after a REJOIN, out of reach after a RELEASE, which only the session's connection may ask for */
 static int cmd_slabs(char **argv)
 {
 	union farswap_msg first, again, other, msg, answer;
 	static struct lane lanes[3];
-	struct client client;
+	struct client client, late;
 	uint64_t session;
 
 	(void)argv;
@@ -630,6 +630,11 @@ static int cmd_slabs(char **argv)
 	if (connected_lane(&client, session, &lanes[1]) || !reads_back(&lanes[1], &first, 8192 + 512, 'x'))
 		return fail("new queue pair", "does not read what was written");
 
+	if (open_tls(&late) || client_hello(&late, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer))
+		return fail("hello", late.why);
+	if (expect("release by another connection", ask_release(&late, session, first.grant.slab), 1000 + FARSWAP_REJECT_STATE))
+		return 1;
+	client_close(&late);
 	if (expect("release", ask_release(&client, session, first.grant.slab), FARSWAP_MSG_RELEASED) ||
 	    expect("release again", ask_release(&client, session, first.grant.slab), 1000 + FARSWAP_REJECT_NO_SLAB))
 		return 1;
