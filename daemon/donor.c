@@ -29,10 +29,12 @@ struct donor_conn {
 	char client[FARSWAP_NAME_BYTES];
 	uint8_t boot_id[16];
 	bool greeted;
+	uint64_t heard_ns;		/* when its last message came */
 	sd_event_source *silence;
 };
 
 static struct donor_conn *conns;
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 static void send_reject(struct donor_conn *conn, enum farswap_msg_type type, uint32_t id, unsigned int code, uint64_t number)
 {
@@ -114,6 +116,21 @@ static struct session *find_session(struct donor_conn *conn, const union farswap
 	return session;
 }
 
+/*
+ * Another connection has the session, and lives. Both are of one boot id: the host was copied while it ran, and whoever comes second
+ * would take the first one's slabs. A client that gave up its connection has said nothing over it for longer than this.
+ */
+static bool in_use(struct donor_conn *conn, const union farswap_msg *msg, const struct session *session)
+{
+	uint64_t alive_ns = 1000000000ull + 3 * farswapd.conf.heartbeat_ms * 1000000ull;
+
+	if (!session->conn || session->conn == conn || session->conn->heard_ns + alive_ns < farswap_now_ns())
+		return false;
+	farswap_log_limited(&limit, "session of %s: refused to %s, another connection has it", session->client, chan_peer(conn->chan));
+	reject(conn, msg, FARSWAP_REJECT_IN_USE, session->number);
+	return true;
+}
+
 /* OPENED or REJOINED */
 static void answer_session(struct donor_conn *conn, const union farswap_msg *msg, enum farswap_msg_type type,
 			   const struct session *session)
@@ -138,7 +155,7 @@ static void on_open(struct donor_conn *conn, const union farswap_msg *msg)
 	}
 	if (number) {
 		session = find_session(conn, msg, number);
-		if (!session)
+		if (!session || in_use(conn, msg, session))
 			return;
 		session->conn = conn;
 	} else {
@@ -156,7 +173,7 @@ static void on_rejoin(struct donor_conn *conn, const union farswap_msg *msg)
 {
 	struct session *session = find_session(conn, msg, le64toh(msg->session.session));
 
-	if (!session)
+	if (!session || in_use(conn, msg, session))
 		return;
 	session->conn = conn;	/* or it would end with its last queue pair */
 	farswap_log("session of %s: rejoins with %u slabs, %u old queue pairs destroyed", session->client, session->n_slabs,
@@ -448,6 +465,7 @@ static void conn_message(struct chan *chan, const union farswap_msg *msg, enum f
 	unsigned int type = le16toh(msg->head.type);
 
 	sd_event_source_set_time_relative(conn->silence, SILENCE_LIMIT);
+	conn->heard_ns = farswap_now_ns();
 	if (conn->greeted != (type != FARSWAP_MSG_HELLO)) {
 		chan_fail(chan, DROPPED_ORDER, false, conn->greeted ? "second HELLO" : "no HELLO first");
 		return;

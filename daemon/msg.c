@@ -396,6 +396,7 @@ const char *farswap_reject_text(unsigned int code)
 		[FARSWAP_REJECT_NO_QUEUE]	= "has no queue pair to the other donor (any more)",
 		[FARSWAP_REJECT_CONNECT]	= "cannot connect a queue pair to the other donor",
 		[FARSWAP_REJECT_WRITE]		= "cannot write to the other donor",
+		[FARSWAP_REJECT_IN_USE]		= "has the session in use over another connection of this node: a copy of this host may be running",
 	};
 
 	return code && code < FARSWAP_REJECTS ? texts[code] : "refused for an unknown reason";

@@ -112,6 +112,7 @@ enum farswap_reject {
 	FARSWAP_REJECT_NO_QUEUE,	/* PUSH without a token, and no queue pair to that session (any more) */
 	FARSWAP_REJECT_CONNECT,		/* no queue pair to the other donor; number: errno */
 	FARSWAP_REJECT_WRITE,		/* a WRITE to the other donor failed; number: its completion's status, 0: not done in time; some may still land */
+	FARSWAP_REJECT_IN_USE,		/* another connection has the session and is alive; number: the session */
 	FARSWAP_REJECTS
 };
 

@@ -590,7 +590,10 @@ static bool written(struct lane *lane, const union farswap_msg *granted, uint64_
 	return !post_and_wait(lane, IBV_WR_RDMA_WRITE, le32toh(granted->grant.rkey), le64toh(granted->grant.address) + offset);
 }
 
-/* slabs: granted once however often asked, checked by sums, there after a REJOIN, out of reach after a RELEASE, which only the session's connection may ask for */
+/*
+ * slabs: granted once however often asked, checked by sums, there after a REJOIN, out of reach after a RELEASE, which only the session's connection may ask for; no other
+ * takes it over while that lives
+ */
 static int cmd_slabs(char **argv)
 {
 	union farswap_msg first, again, other, msg, answer;
@@ -633,6 +636,8 @@ static int cmd_slabs(char **argv)
 	if (open_tls(&late) || client_hello(&late, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer))
 		return fail("hello", late.why);
 	if (expect("release by another connection", ask_release(&late, session, first.grant.slab), 1000 + FARSWAP_REJECT_STATE))
+		return 1;
+	if (expect("rejoin by another connection", ask_session(&late, FARSWAP_MSG_REJOIN, session), 1000 + FARSWAP_REJECT_IN_USE))
 		return 1;
 	client_close(&late);
 	if (expect("release", ask_release(&client, session, first.grant.slab), FARSWAP_MSG_RELEASED) ||
