@@ -7,7 +7,8 @@
  *
  *   DEV_NEW     NAME, SIZE (bytes), COPIES, SLAB_BYTES, SPARES, CODEC     device in state "new", no disk yet
  *   PEER_ADD    NODE, PEER_NAME, SESSION, INCARNATION, ADDRESS (sockaddr_in or sockaddr_in6), PORT,
- *               SOURCE (optional, sockaddr), TOKENS (DEV_GET's QUEUES tokens of 16 bytes)
+ *               SOURCE (optional, sockaddr), TOKENS (DEV_GET's QUEUES tokens of 16 bytes), and where the donor ends a session
+ *               that is silent for LEASE: REMOTE and RKEY of its lease word
  *               connects the queue pairs and returns when all are up (or with the error)
  *   EXTENT_ADD  EXTENT, GENERATION, MEMBERS (nested MEMBER: NODE, SLAB, INCARNATION, REMOTE, RKEY)
  *   DEV_START   the disk appears
@@ -110,6 +111,7 @@ enum farswap_nl_attr {
 	FARSWAP_A_MISSED,		/* u32: frames that the member missed or has wrong, and that are not mended yet */
 	FARSWAP_A_SUCCEEDS,		/* u32: NODE of the member whose place, slab and missed frames this one takes over */
 	FARSWAP_A_SUMS,			/* binary: struct farswap_sum, one after the other */
+	FARSWAP_A_LEASE,		/* u32: milliseconds */
 	__FARSWAP_A_MAX,
 	FARSWAP_A_MAX = __FARSWAP_A_MAX - 1
 };

@@ -66,6 +66,8 @@
 #define FARSWAP_SLAB_BYTES_MIN	(2u << 20)	/* one home run of 512 frames */
 #define FARSWAP_SLAB_BYTES_MAX	(1u << 30)
 #define FARSWAP_CHECK_SUMS	256		/* in one CHECK at most */
+#define FARSWAP_LEASE_MS_MIN	1000u
+#define FARSWAP_LEASE_MS_MAX	604800000u	/* 7 days */
 #define FARSWAP_LIST_SLABS	32		/* in one LISTED at most; fewer: there are no more */
 
 enum farswap_msg_type {
@@ -254,6 +256,15 @@ struct farswap_accept {
 	__le64 incarnation;		/* the daemon's, as in WELCOME */
 };
 
+/*
+ * The lease word of a session, which the client's kernel WRITEs: a count that rises, by however much, as long as the client's host is up. A
+ * donor that reads it while it is being written sees that by check.
+ */
+struct farswap_lease_word {
+	__le64 count;
+	__le64 check;			/* ~count */
+};
+
 #define FARSWAP_MSG_BYTES_MAX	(sizeof(struct farswap_msg_check) + FARSWAP_CHECK_SUMS * sizeof(struct farswap_msg_sum))
 
 static_assert(sizeof(struct farswap_msg_head) == 16, "wire");
@@ -272,5 +283,6 @@ static_assert(sizeof(struct farswap_msg_list) == 32, "wire");
 static_assert(sizeof(struct farswap_msg_listed) == 288, "wire");
 static_assert(sizeof(struct farswap_connect) == 32, "wire");
 static_assert(sizeof(struct farswap_accept) == 16, "wire");
+static_assert(sizeof(struct farswap_lease_word) == 16, "wire");
 
 #endif

@@ -162,7 +162,7 @@ static bool chain_post(struct fsw_rdma *rdma, struct fsw_chain *chain, const str
 	int ret;
 
 	rcu_read_lock();
-	if (WARN_ON_ONCE(nr > FSW_WINDOW_MAX) || !fsw_peer_live(chain->peer)) {
+	if (WARN_ON_ONCE(nr > FSW_WINDOW_MAX) || !fsw_peer_usable(peer)) {
 		rcu_read_unlock();
 		fsw_chain_done(chain, -ENOTCONN);
 		return false;

@@ -13,7 +13,7 @@
 
 /* ---- rdma_cm's events: they end a step, or lose the peer; nothing is torn down here ---- */
 
-static void step_end(struct fsw_conn *conn, int status, const char *why)
+void fsw_conn_step_end(struct fsw_conn *conn, int status, const char *why)
 {
 	conn->status = status;
 	conn->why = why;
@@ -51,27 +51,27 @@ static int cm_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 	switch (event->event) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
 	case RDMA_CM_EVENT_ROUTE_RESOLVED:
-		step_end(conn, 0, why);
+		fsw_conn_step_end(conn, 0, why);
 		break;
 	case RDMA_CM_EVENT_ESTABLISHED:
 		ret = accept_check(conn, &event->param.conn, &why);
-		step_end(conn, ret, why);
+		fsw_conn_step_end(conn, ret, why);
 		break;
 	case RDMA_CM_EVENT_ADDR_ERROR:
-		step_end(conn, event->status ?: -EHOSTUNREACH, "address: no RDMA device leads to the donor");
+		fsw_conn_step_end(conn, event->status ?: -EHOSTUNREACH, "address: no RDMA device leads to the donor");
 		break;
 	case RDMA_CM_EVENT_ROUTE_ERROR:
-		step_end(conn, event->status ?: -EHOSTUNREACH, "route: no path to the donor");
+		fsw_conn_step_end(conn, event->status ?: -EHOSTUNREACH, "route: no path to the donor");
 		break;
 	case RDMA_CM_EVENT_UNREACHABLE:
-		step_end(conn, -ETIMEDOUT, "connect: the donor does not answer");
+		fsw_conn_step_end(conn, -ETIMEDOUT, "connect: the donor does not answer");
 		break;
 	case RDMA_CM_EVENT_REJECTED:
-		step_end(conn, -ECONNREFUSED, "connect: refused (no listener, or the token is not good)");
+		fsw_conn_step_end(conn, -ECONNREFUSED, "connect: refused (no listener, or the token is not good)");
 		break;
 	default:
 		/* DISCONNECTED, DEVICE_REMOVAL, TIMEWAIT_EXIT, ADDR_CHANGE, CONNECT_ERROR: none is survived */
-		step_end(conn, -ENOTCONN, rdma_event_msg(event->event));
+		fsw_conn_step_end(conn, -ENOTCONN, rdma_event_msg(event->event));
 		fsw_peer_lost(conn->peer, -ENOTCONN, rdma_event_msg(event->event));
 		break;
 	}
@@ -156,6 +156,7 @@ static const char *const step_late[] = {
 	[FSW_STEP_ADDRESS] = "address: no answer in time",
 	[FSW_STEP_ROUTE] = "route: no answer in time",
 	[FSW_STEP_CONNECT] = "connect: no answer in time",
+	[FSW_STEP_LEASE] = "lease: its word could not be written in time",
 };
 
 int fsw_conn_step(struct fsw_conn *conn, enum fsw_step step, const char **why)
@@ -173,6 +174,8 @@ int fsw_conn_step(struct fsw_conn *conn, enum fsw_step step, const char **why)
 	case FSW_STEP_CONNECT:
 		ret = step_connect(conn);
 		break;
+	case FSW_STEP_LEASE:
+		break;
 	}
 	if (ret)
 		*why = step_failed[step];
@@ -182,7 +185,7 @@ int fsw_conn_step(struct fsw_conn *conn, enum fsw_step step, const char **why)
 int fsw_conn_wait(struct fsw_conn *conn, enum fsw_step step, const char **why)
 {
 	/* the address and route have rdma_cm's own timeout too, which tells more: let it come first */
-	unsigned int ms = step == FSW_STEP_CONNECT ? CONNECT_MS : RESOLVE_MS + 500;
+	unsigned int ms = step == FSW_STEP_CONNECT || step == FSW_STEP_LEASE ? CONNECT_MS : RESOLVE_MS + 500;
 	struct fsw_rdma_peer *peer = conn->peer;
 	long left = 1;
 

@@ -62,6 +62,9 @@ struct fsw_peer_config {
 	u64 session, incarnation;
 	struct sockaddr_storage address, source;	/* source.ss_family 0: any */
 	const u8 *tokens;				/* fsw_rdma_conns() of FARSWAP_TOKEN_BYTES */
+	u32 lease_ms;					/* 0: the donor keeps the session for ever */
+	u32 lease_rkey;					/* of the lease word, at: */
+	u64 lease_remote;
 };
 
 /* Connects, up to some 16 s, without the device's lock; a kill signal ends it. -EEXIST, -EINTR, or the step's error */

@@ -273,7 +273,7 @@ void fsw_lane_post(void *transport, struct fsw_read *read, struct fsw_peer *to, 
 	WRITE_ONCE(r->peer, peer);
 	WRITE_ONCE(r->posted_ns, ktime_get_ns());
 	rcu_read_lock();
-	if (!fsw_peer_live(to)) {
+	if (!fsw_peer_usable(peer)) {
 		ret = -ENOTCONN;
 	} else if (bytes <= FSW_PAGE) {
 		/* before it is posted: it may end at once */

@@ -34,6 +34,9 @@ static const struct nla_policy peer_add_policy[] = {
 	[FARSWAP_A_SOURCE] = NLA_POLICY_RANGE(NLA_BINARY, sizeof(struct sockaddr_in), sizeof(struct sockaddr_in6)),
 	[FARSWAP_A_TOKENS] = NLA_POLICY_RANGE(NLA_BINARY, FARSWAP_TOKEN_BYTES,
 					      FSW_CONNS_MAX * FARSWAP_TOKEN_BYTES),
+	[FARSWAP_A_LEASE] = { .type = NLA_U32 },
+	[FARSWAP_A_REMOTE] = { .type = NLA_U64 },
+	[FARSWAP_A_RKEY] = { .type = NLA_U32 },
 };
 
 static const struct nla_policy member_policy[] = {
@@ -228,6 +231,24 @@ static int addresses_gate(struct genl_info *info, struct fsw_peer_config *config
 	return 0;
 }
 
+static int lease_gate(struct genl_info *info, struct fsw_peer_config *config)
+{
+	static const unsigned int wanted[] = { FARSWAP_A_LEASE, FARSWAP_A_REMOTE, FARSWAP_A_RKEY };
+	int ret;
+
+	if (!info->attrs[FARSWAP_A_LEASE] && !info->attrs[FARSWAP_A_REMOTE] && !info->attrs[FARSWAP_A_RKEY])
+		return 0;
+	ret = REQUIRE(info->extack, info->attrs, wanted);
+	if (ret)
+		return ret;
+	config->lease_ms = nla_get_u32(info->attrs[FARSWAP_A_LEASE]);
+	config->lease_remote = nla_get_u64(info->attrs[FARSWAP_A_REMOTE]);
+	config->lease_rkey = nla_get_u32(info->attrs[FARSWAP_A_RKEY]);
+	if (config->lease_ms < FARSWAP_LEASE_MS_MIN || config->lease_ms > FARSWAP_LEASE_MS_MAX)
+		return refuse_attr(info, FARSWAP_A_LEASE, "lease: 1 second to 7 days, in milliseconds");
+	return 0;
+}
+
 static int peer_add_gate(struct genl_info *info, struct fsw_peer_config *config)
 {
 	static const unsigned int wanted[] = {
@@ -245,7 +266,7 @@ static int peer_add_gate(struct genl_info *info, struct fsw_peer_config *config)
 	config->tokens = nla_data(info->attrs[FARSWAP_A_TOKENS]);
 	if (nla_len(info->attrs[FARSWAP_A_TOKENS]) != fsw_rdma_conns() * FARSWAP_TOKEN_BYTES)
 		return refuse_attr(info, FARSWAP_A_TOKENS, "tokens: one for each queue pair, QUEUES");
-	return addresses_gate(info, config);
+	return addresses_gate(info, config) ?: lease_gate(info, config);
 }
 
 static int peer_add(struct sk_buff *skb, struct genl_info *info)

@@ -66,6 +66,7 @@ static void peer_teardown(struct fsw_rdma_peer *peer)
 	struct fsw_rdma *rdma = peer->rdma;
 	unsigned int i;
 
+	fsw_lease_stop(peer);
 	for (i = 0; i < peer->nr_conns; i++)
 		fsw_conn_destroy_qp(&peer->conns[i]);
 	cq_free(&peer->ahead_cq);
@@ -91,6 +92,7 @@ static void peer_down(struct fsw_rdma_peer *peer, bool forget)
 		list_del(&peer->link);
 	peer->down = true;
 	WRITE_ONCE(rdma->up, rdma->up - 1);
+	__clear_bit(peer->lease.slot, &rdma->words_used);
 	wake_up_all(&rdma->idle);
 	spin_unlock(&rdma->peers_lock);
 	if (forget)
@@ -166,6 +168,7 @@ static struct fsw_rdma_peer *peer_alloc(struct fsw_rdma *rdma, const struct fsw_
 	peer->address = config->address;
 	peer->source = config->source;
 	INIT_WORK(&peer->lost_work, lost_work);
+	fsw_lease_init(peer, config);
 	spin_lock_init(&peer->chains_lock);
 	INIT_LIST_HEAD(&peer->chains);
 	peer->chain_cqe.done = fsw_chain_error;
@@ -218,6 +221,8 @@ static int insert_locked(struct fsw_rdma *rdma, struct fsw_rdma_peer *peer, cons
 	}
 	list_add_tail(&peer->link, &rdma->peers);
 	WRITE_ONCE(rdma->up, rdma->up + 1);
+	peer->lease.slot = find_first_zero_bit(&rdma->words_used, FSW_UP_MAX);	/* as many as up */
+	__set_bit(peer->lease.slot, &rdma->words_used);
 	return 0;
 }
 
@@ -312,7 +317,8 @@ static int peer_connect(struct fsw_rdma_peer *peer, const char **why)
 	ret = ret ?: conns_step(peer, FSW_STEP_ROUTE, why);
 	ret = ret ?: peer_bind(peer, why);
 	ret = ret ?: conns_qp(peer, why);
-	return ret ?: conns_step(peer, FSW_STEP_CONNECT, why);
+	ret = ret ?: conns_step(peer, FSW_STEP_CONNECT, why);
+	return ret ?: fsw_lease_start(peer, why);
 }
 
 /* False: it was lost first. Else it is there for others from now on. */
@@ -342,7 +348,7 @@ int fsw_rdma_peer_connect(struct fsw_rdma_peer *peer, const char **why)
 		*why = "the connection broke while the others were made";
 	}
 	fsw_peer_lost(peer, ret, *why);
-	peer_teardown(peer);	/* it was never LIVE: nothing is posted */
+	peer_teardown(peer);	/* it was never LIVE: nothing is posted but its lease's WRITE, which destroying the queue pair ends */
 	peer_down(peer, true);
 	return ret;
 }

@@ -87,13 +87,18 @@ struct fsw_rdma *fsw_rdma_new(const char *name,
 	ret = fsw_chains_init(rdma);
 	if (ret)
 		goto free_poll_wq;
-	ret = lanes_init(rdma);
+	ret = fsw_leases_init(rdma);
 	if (ret)
 		goto exit_chains;
+	ret = lanes_init(rdma);
+	if (ret)
+		goto exit_leases;
 	fsw_bind_add(rdma);
 	queue_delayed_work(rdma->wq, &rdma->watch_work, HZ);
 	return rdma;
 
+exit_leases:
+	fsw_leases_exit(rdma);
 exit_chains:
 	fsw_chains_exit(rdma);
 free_poll_wq:
@@ -143,6 +148,7 @@ void fsw_rdma_free(struct fsw_rdma *rdma)
 	list_for_each_entry_safe(peer, next, &rdma->peers, link)
 		kfree(peer);
 	lanes_exit(rdma, rdma->nr_lanes);
+	fsw_leases_exit(rdma);
 	fsw_chains_exit(rdma);
 	kfree(rdma);
 }

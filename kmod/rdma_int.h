@@ -14,6 +14,7 @@
 #define FSW_RDMA_INT_H
 
 #include <linux/completion.h>
+#include <linux/ktime.h>
 #include <rdma/ib_verbs.h>
 #include <rdma/rdma_cm.h>
 #include "rdma.h"
@@ -68,6 +69,19 @@ struct fsw_conn {
 	u8 token[FARSWAP_TOKEN_BYTES];
 };
 
+/* How long the donor keeps our session: lease.c. */
+struct fsw_lease {
+	u64 usable_ns;			/* of each renewal; 0: there is no lease */
+	u64 until_ns;			/* boottime; nothing is posted from then on. U64_MAX: no lease */
+	u64 posted_ns;			/* boottime, of the last renewal */
+	bool flying;			/* it is in flight; then the word is the hardware's */
+	unsigned int slot;		/* of fsw_rdma.words */
+	u64 remote;			/* the word at the donor */
+	u32 rkey;
+	struct ib_cqe cqe;
+	struct delayed_work work;	/* renews it, and finds that it is over when nobody posts; on fsw_rdma.wq */
+};
+
 struct fsw_rdma_peer {
 	struct fsw_peer core;		/* state: cmpxchg only */
 	struct fsw_rdma *rdma;
@@ -82,6 +96,7 @@ struct fsw_rdma_peer {
 	int error;			/* LOST: the first reason, stored by who moved it there */
 	const char *why;
 	struct work_struct lost_work;
+	struct fsw_lease lease;
 	struct ib_cq *ahead_cq;		/* chains of READs */
 	struct ib_cq *write_cq;		/* chains of WRITEs */
 	struct ib_cqe chain_cqe;	/* of what is not signalled in them: comes up only when it failed */
@@ -103,15 +118,17 @@ struct fsw_rdma {
 	struct ib_pd *pd;		/* the same */
 	struct list_head buffers;	/* bind_lock */
 	atomic_t bound;			/* peers that use device */
-	spinlock_t peers_lock;		/* peers and their users, down and going; up, stopping */
+	spinlock_t peers_lock;		/* peers and their users, down and going; up, words_used, stopping */
 	struct list_head peers;		/* in the order they came; LOST ones stay while the core's extents point at them */
 	unsigned int up;		/* of these, not yet torn down */
+	unsigned long words_used;	/* a bit for each of those: its place in words */
 	bool stopping;
 	wait_queue_head_t idle;		/* bound or up fell */
 	struct workqueue_struct *wq;		/* what peers do when they are lost; they wait for drains */
 	struct workqueue_struct *poll_wq;	/* the lanes' poll_work: drains wait for it */
 	struct delayed_work watch_work;
 	struct fsw_post __percpu *posts;
+	struct fsw_buffer words;	/* lease words on their way */
 	unsigned int nr_lanes;
 	struct fsw_lane *lanes;
 };
@@ -121,10 +138,10 @@ static inline struct fsw_rdma_peer *fsw_to_rdma_peer(struct fsw_peer *peer)
 	return container_of(peer, struct fsw_rdma_peer, core);
 }
 
-/* WRITEs in flight to one peer: each page of the staging pool is in one at most, and some are mended. */
+/* WRITEs in flight to one peer: each page of the staging pool is in one at most, some are mended, and one renews the lease. */
 static inline unsigned int fsw_write_depth(void)
 {
-	return fsw_settings.staging_max + FSW_SPARES * fsw_settings.window + FSW_MEND_SLOTS;
+	return fsw_settings.staging_max + FSW_SPARES * fsw_settings.window + FSW_MEND_SLOTS + 1;
 }
 
 static inline struct fsw_conn *fsw_write_conn(struct fsw_rdma_peer *peer)
@@ -143,13 +160,37 @@ static inline struct fsw_conn *fsw_ahead_conn(struct fsw_rdma_peer *peer)
 void fsw_peer_lost(struct fsw_rdma_peer *peer, int error, const char *why);
 void fsw_peers_watch(struct work_struct *work);
 
+/* ---- lease.c ---- */
+int fsw_leases_init(struct fsw_rdma *rdma);
+void fsw_leases_exit(struct fsw_rdma *rdma);
+void fsw_lease_init(struct fsw_rdma_peer *peer, const struct fsw_peer_config *config);
+/* The last step of connecting: the word is written once. From then on it is renewed. 0 or -errno with *why. */
+int fsw_lease_start(struct fsw_rdma_peer *peer, const char **why);
+void fsw_lease_stop(struct fsw_rdma_peer *peer);	/* of a LOST peer; waits for its work */
+
+/* True: the peer is lost by it. Any context, inside rcu_read_lock(). */
+static inline bool fsw_lease_over(struct fsw_rdma_peer *peer)
+{
+	if (likely(ktime_get_boottime_ns() < READ_ONCE(peer->lease.until_ns)))
+		return false;
+	fsw_peer_lost(peer, -ETIME, "its lease was not renewed in time");
+	return true;
+}
+
+/* May it be posted to? Inside the rcu_read_lock() that the post is in. */
+static inline bool fsw_peer_usable(struct fsw_rdma_peer *peer)
+{
+	return fsw_peer_live(&peer->core) && !fsw_lease_over(peer);
+}
+
 /* ---- conn.c: process context, one caller at a time, unless it says otherwise ---- */
 
-enum fsw_step { FSW_STEP_ADDRESS, FSW_STEP_ROUTE, FSW_STEP_CONNECT };
+enum fsw_step { FSW_STEP_ADDRESS, FSW_STEP_ROUTE, FSW_STEP_CONNECT, FSW_STEP_LEASE };
 
-/* Begin a step of connecting, and wait for its end. 0 or -errno with *why. */
+/* Begin a step of connecting (the last one is lease.c's), and wait for its end. 0 or -errno with *why. */
 int fsw_conn_step(struct fsw_conn *conn, enum fsw_step step, const char **why);
 int fsw_conn_wait(struct fsw_conn *conn, enum fsw_step step, const char **why);
+void fsw_conn_step_end(struct fsw_conn *conn, int status, const char *why);	/* any context */
 int fsw_conn_open(struct fsw_conn *conn, const char **why);	/* its rdma_cm id */
 int fsw_conn_qp(struct fsw_conn *conn, const char **why);	/* its queue pair, once the device is bound */
 void fsw_conn_drain_begin(struct fsw_conn *conn);		/* nobody posts any more */
