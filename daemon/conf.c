@@ -14,6 +14,8 @@
 #include "farswap_wire.h"
 #include "msg.h"
 
+#define LEASE_MIN_S	4	/* its parts are of the order of a queue pair's retries */
+
 /*
  * inih calls back for keys only and without line numbers, so the reader below counts lines, and handles the
  * section headers itself: that is what shows an empty or a repeated section.
@@ -165,11 +167,11 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 }
 
 enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
-	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, CLUSTER_KEYS };
+	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "copies", "size", "spares", "codec", "lend_while_borrowing",
-	"replace_after", "repair_rate", "heartbeat",
+	"replace_after", "repair_rate", "heartbeat", "lease",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -201,6 +203,16 @@ static int take_slab(struct parser *p, const char *value)
 	return 1;
 }
 
+static int take_lease(struct parser *p, const char *value)
+{
+	if (!take_u32(p, "lease", value, 0, FARSWAP_LEASE_MS_MAX / 1000, &p->conf->lease_s))
+		return 0;
+	if (p->conf->lease_s && p->conf->lease_s < LEASE_MIN_S)
+		return fail(p, p->line, "lease=%s is out of range: %u to %u seconds, or 0 for no end", value, LEASE_MIN_S,
+			    FARSWAP_LEASE_MS_MAX / 1000);
+	return 1;
+}
+
 static int take_cluster(struct parser *p, const char *key, const char *value)
 {
 	struct farswap_conf *conf = p->conf;
@@ -212,7 +224,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate and heartbeat",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat and lease",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -245,6 +257,8 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		return take_u32(p, key, value, 0, 1 << 20, &conf->repair_rate);
 	case KEY_HEARTBEAT:
 		return take_u32(p, key, value, 10, 10000, &conf->heartbeat_ms);
+	case KEY_LEASE:
+		return take_lease(p, value);
 	default:
 		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
 	}
@@ -336,6 +350,7 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->spares = 2;
 	conf->replace_after_s = 10;
 	conf->heartbeat_ms = 100;
+	conf->lease_s = 1800;
 }
 
 int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size)

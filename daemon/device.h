@@ -66,6 +66,8 @@ struct device_peer {
 	uint64_t session;		/* 0: none */
 	uint64_t incarnation;		/* of the donor's daemon at that time */
 	uint16_t rdma_port;
+	uint32_t lease_ms, lease_rkey;	/* of the session's lease word; 0 ms: it has none */
+	uint64_t lease_address;
 	bool in_kernel;			/* PEER_ADD succeeded, PEER_DEL not yet */
 	bool deleting;			/* PEER_DEL is in the air */
 	uint64_t delete_ns;		/* not tried before */

@@ -140,6 +140,11 @@ static void answer_session(struct donor_conn *conn, const union farswap_msg *msg
 	farswap_msg_make(&answer, type, le32toh(msg->head.id));
 	answer.session.session = htole64(session->number);
 	answer.session.rdma_port = htole16(farswapd.conf.port);
+	if (session->word.at) {
+		answer.session.lease_ms = htole32(farswapd.conf.lease_s * 1000);
+		answer.session.lease_address = htole64((uintptr_t)session->word.at);
+		answer.session.lease_rkey = htole32(session->word.mr->rkey);
+	}
 	chan_send(conn->chan, &answer);
 }
 

@@ -183,6 +183,11 @@ static int start(void)
 		return -1;
 	}
 	rdma_init();
+	ret = session_init(farswapd.conf.lease_s * 1000000000ull);
+	if (ret < 0) {
+		farswap_log("no event source: %s", strerror(-ret));
+		return -1;
+	}
 	ret = kernel_init();
 	if (ret < 0) {
 		farswap_log("no thread for the kernel module: %s", strerror(-ret));
@@ -209,6 +214,7 @@ static void end(void)
 	link_exit();
 	donor_exit();
 	session_close_all("farswapd ends");
+	session_exit();
 	push_exit();
 	rdma_exit();
 	kernel_exit();

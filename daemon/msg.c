@@ -163,12 +163,19 @@ static enum farswap_msg_verdict check_hello(const struct farswap_msg_hello *msg,
 static enum farswap_msg_verdict check_session(const struct farswap_msg_session *msg, unsigned int type)
 {
 	bool tells_port = type == FARSWAP_MSG_OPENED || type == FARSWAP_MSG_REJOINED;
+	uint64_t address = le64toh(msg->lease_address);
+	uint32_t ms = le32toh(msg->lease_ms);
 
-	if (!farswap_all_zero(msg->reserved, sizeof(msg->reserved)))
+	if (msg->reserved || msg->reserved2)
 		return FARSWAP_MSG_BAD_RESERVED;
-	if (!tells_port && msg->rdma_port)
+	if (!tells_port && (msg->rdma_port || msg->lease_ms))
+		return FARSWAP_MSG_BAD_RESERVED;
+	if (!msg->lease_ms && (msg->lease_address || msg->lease_rkey))
 		return FARSWAP_MSG_BAD_RESERVED;
 	if (tells_port && !msg->rdma_port)
+		return FARSWAP_MSG_BAD_RANGE;
+	if (ms && (ms < FARSWAP_LEASE_MS_MIN || ms > FARSWAP_LEASE_MS_MAX || !address || address % 8 ||
+		   address > UINT64_MAX - sizeof(struct farswap_lease_word)))
 		return FARSWAP_MSG_BAD_RANGE;
 	if (type != FARSWAP_MSG_OPEN && !msg->session)
 		return FARSWAP_MSG_BAD_RANGE;

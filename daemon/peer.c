@@ -195,6 +195,11 @@ static void add_to_kernel(struct device_peer *peer)
 		nla_put(msg, FARSWAP_A_ADDRESS, (int)farswap_addr_bytes(&to), &to);
 		if (from.sa.sa_family == to.sa.sa_family)
 			nla_put(msg, FARSWAP_A_SOURCE, (int)farswap_addr_bytes(&from), &from);
+		if (peer->lease_ms) {
+			nla_put_u32(msg, FARSWAP_A_LEASE, peer->lease_ms);
+			nla_put_u64(msg, FARSWAP_A_REMOTE, peer->lease_address);
+			nla_put_u32(msg, FARSWAP_A_RKEY, peer->lease_rkey);
+		}
 		nla_put(msg, FARSWAP_A_TOKENS, (int)(peer->asked * FARSWAP_TOKEN_BYTES), peer->tokens);
 	}
 	explicit_bzero(peer->tokens, sizeof(peer->tokens));
@@ -257,6 +262,9 @@ static void on_opened(struct link *link, const union farswap_msg *answer, void *
 	}
 	peer->session = le64toh(answer->session.session);
 	peer->rdma_port = le16toh(answer->session.rdma_port);
+	peer->lease_ms = le32toh(answer->session.lease_ms);
+	peer->lease_rkey = le32toh(answer->session.lease_rkey);
+	peer->lease_address = le64toh(answer->session.lease_address);
 	peer->incarnation = link->incarnation;
 	peer->attached = true;
 	peer->state = PEER_WAITING;

@@ -18,6 +18,8 @@
 #define TOKEN_LIFE_NS	60000000000ull	/* a client's kernel tries to connect for up to 17 s */
 
 static struct session *sessions;
+static uint64_t lease_ns;
+static sd_event_source *looking;
 
 static unsigned int count_sessions(const char *client)
 {
@@ -33,6 +35,7 @@ static unsigned int count_sessions(const char *client)
 struct session *session_open(struct donor_conn *conn, const char *client, const uint8_t boot_id[16])
 {
 	struct session *session;
+	int ret;
 
 	if (count_sessions(NULL) >= SESSIONS_MAX || count_sessions(client) >= SESSIONS_PER_CLIENT) {
 		errno = EBUSY;
@@ -46,6 +49,14 @@ struct session *session_open(struct donor_conn *conn, const char *client, const 
 		free(session);
 		return NULL;
 	}
+	ret = lease_ns ? word_create(&session->word, session->pd) : 0;
+	if (ret) {
+		ibv_dealloc_pd(session->pd);
+		free(session);
+		errno = -ret;
+		return NULL;
+	}
+	lease_start(&session->lease, farswap_now_ns());
 	session->number = farswap_unique();
 	farswap_name_copy(session->client, client);
 	memcpy(session->boot_id, boot_id, sizeof(session->boot_id));
@@ -182,6 +193,7 @@ void session_rejoin(struct session *session)
 {
 	destroy_queues(session);
 	explicit_bzero(session->tokens, sizeof(session->tokens));
+	lease_start(&session->lease, farswap_now_ns());
 }
 
 static void unlink_session(struct session *session)
@@ -262,6 +274,7 @@ void session_close(struct session *session, const char *why)
 	session->state = SESSION_CLOSING;
 	session->conn = NULL;
 	destroy_queues(session);
+	word_free(&session->word);
 	revoke_all(session);
 	if (farswapd_timer(&session->zeroing, 0, zero_next, session) >= 0)
 		return;
@@ -300,6 +313,48 @@ void session_client_booted(const char *client, const uint8_t boot_id[16])
 		if (!strcmp(session->client, client) && memcmp(session->boot_id, boot_id, 16))
 			session_close(session, "its client has booted anew");
 	}
+}
+
+static void look(struct session *session)
+{
+	struct farswap_lease_word word = word_read(&session->word);
+
+	switch (lease_look(&session->lease, &word, farswap_now_ns(), lease_ns)) {
+	case LEASE_RUNS:
+		break;
+	case LEASE_OVER:
+		session_close(session, "its client has not renewed its lease");
+		break;
+	case LEASE_BACK:
+		session_close(session, "its lease was renewed by an older state of its client's host, or by a copy of it");
+		break;
+	}
+}
+
+static int look_at_all(sd_event_source *source, uint64_t usec, void *arg)
+{
+	struct session *session, *next;
+
+	(void)source;
+	(void)usec;
+	(void)arg;
+	for (session = sessions; session; session = next) {
+		next = session->next;
+		if (session->state == SESSION_OPEN && session->word.at)
+			look(session);
+	}
+	return farswapd_timer(&looking, lease_ns / 1000 / LEASE_LOOKS, look_at_all, NULL);
+}
+
+int session_init(uint64_t ns)
+{
+	lease_ns = ns;
+	return ns ? farswapd_timer(&looking, ns / 1000 / LEASE_LOOKS, look_at_all, NULL) : 0;
+}
+
+void session_exit(void)
+{
+	looking = sd_event_source_disable_unref(looking);
 }
 
 void session_close_all(const char *why)

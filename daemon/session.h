@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Donor side: what one client device holds here. A session has its own protection domain, its queue pairs, its
- * slabs and its one-time tokens. It is released on CLOSE, when its client rebooted, and when this daemon ends. No timer ends it: a
- * client that is cut off may have the only good copy of a page here. One without slabs goes with its last queue pair and its
- * control connection.
+ * slabs and its one-time tokens. It is released on CLOSE, when its client rebooted, when its lease is over, and when this daemon ends. No
+ * other timer ends it: a client that is cut off may have the only good copy of a page here. One without slabs goes with its last queue
+ * pair and its control connection.
  *
  * A client that comes back to it after its queue pairs broke has all of them destroyed first (rule 5) and brings new ones.
+ *
+ * Its lease lasts while the client's kernel writes its lease word over the queue pairs; what its daemon says does not count.
  *
  * Release: queue pairs destroyed -> regions deregistered -> slabs zeroed, one per turn of the loop -> CLOSED.
  */
@@ -18,7 +20,9 @@
 #include <systemd/sd-event.h>
 
 #include "farswap_wire.h"
+#include "lease.h"
 #include "slab.h"
+#include "word.h"
 
 #define SESSION_QUEUES_MAX	72	/* a client's, and some of donors that push to it */
 #define SESSIONS_MAX		256
@@ -45,6 +49,8 @@ struct session {
 	uint8_t boot_id[16];		/* of the client's host */
 	struct donor_conn *conn;	/* control connection; NULL while the client's daemon is away */
 	struct ibv_pd *pd;
+	struct word word;		/* word.at NULL: it has no lease */
+	struct lease lease;
 	struct queue *queues;
 	unsigned int n_queues;
 	struct slab *slabs;
@@ -55,6 +61,9 @@ struct session {
 	uint32_t closer_id;
 };
 
+/* lease_ns: of sessions opened from now on; 0: none. 0 or -errno */
+int session_init(uint64_t lease_ns);
+void session_exit(void);
 /* NULL with errno */
 struct session *session_open(struct donor_conn *conn, const char *client, const uint8_t boot_id[16]);
 /* open ones only */

@@ -9,7 +9,7 @@
  *     HELLO    version, geometry, name, boot id   ->
  *                                                 <-      WELCOME  geometry agreed, name, incarnation, room
  *     OPEN     session (0: a new one)             ->
- *                                                 <-      OPENED   session, RDMA port
+ *                                                 <-      OPENED   session, RDMA port, lease
  *     TOKEN    one per queue pair                 ->
  *                                                 <-      TOKEN_OK token, good once and for a short time
  *     GRANT    extent, generation                 ->
@@ -40,7 +40,8 @@
  * have the same numbers and shape in every version, so that a version can be refused in words.
  *
  * data channel: RDMA, the client's kernel to the donor's memory. Each queue pair is asked for by rdma_cm with
- * struct farswap_connect as private data, and accepted with struct farswap_accept.
+ * struct farswap_connect as private data, and accepted with struct farswap_accept. The session lasts as long as the client's kernel
+ * writes its lease word (struct farswap_lease_word); no message counts for that.
  *
  * A message is used only after one gate (farswap_msg_check) found magic, type, exact length, zero reserved
  * fields and known flags right. Whatever fails closes that peer only.
@@ -57,7 +58,7 @@
 #endif
 
 #define FARSWAP_WIRE_MAGIC	0x50575346u	/* "FSWP" read as a little-endian word */
-#define FARSWAP_WIRE_VERSION	3
+#define FARSWAP_WIRE_VERSION	4
 #define FARSWAP_PORT		7474		/* default, TCP for control and the RDMA CM port alike */
 #define FARSWAP_NAME_BYTES	32		/* node names, zero-padded, at most 31 characters */
 #define FARSWAP_TOKEN_BYTES	16
@@ -143,7 +144,11 @@ struct farswap_msg_session {		/* OPEN, CLOSE, CLOSED, REJOIN: only session; OPEN
 	struct farswap_msg_head head;
 	__le64 session;
 	__le16 rdma_port;
-	__le16 reserved[3];
+	__le16 reserved;
+	__le32 lease_ms;		/* how long its slabs stay when the lease word below is not written; 0: for ever, and no word */
+	__le64 lease_address;
+	__le32 lease_rkey;
+	__le32 reserved2;
 };
 
 struct farswap_msg_token {		/* TOKEN (token all zero) and TOKEN_OK */
@@ -269,7 +274,7 @@ struct farswap_lease_word {
 
 static_assert(sizeof(struct farswap_msg_head) == 16, "wire");
 static_assert(sizeof(struct farswap_msg_hello) == 96, "wire");
-static_assert(sizeof(struct farswap_msg_session) == 32, "wire");
+static_assert(sizeof(struct farswap_msg_session) == 48, "wire");
 static_assert(sizeof(struct farswap_msg_token) == 40, "wire");
 static_assert(sizeof(struct farswap_msg_grant) == 72, "wire");
 static_assert(sizeof(struct farswap_msg_ping) == 24, "wire");

@@ -230,16 +230,17 @@ static void unused_fields_are_zero(void **state)
 		{ FARSWAP_MSG_HELLO, offsetof(struct farswap_msg_hello, reserved), 20 },
 		{ FARSWAP_MSG_HELLO, offsetof(struct farswap_msg_hello, room), 32 },
 		{ FARSWAP_MSG_WELCOME, offsetof(struct farswap_msg_hello, reserved), 20 },
-		{ FARSWAP_MSG_OPEN, offsetof(struct farswap_msg_session, rdma_port), 32 },
-		{ FARSWAP_MSG_OPENED, offsetof(struct farswap_msg_session, reserved), 32 },
-		{ FARSWAP_MSG_CLOSE, offsetof(struct farswap_msg_session, rdma_port), 32 },
-		{ FARSWAP_MSG_CLOSED, offsetof(struct farswap_msg_session, rdma_port), 32 },
+		{ FARSWAP_MSG_OPEN, offsetof(struct farswap_msg_session, rdma_port), 48 },
+		{ FARSWAP_MSG_OPENED, offsetof(struct farswap_msg_session, reserved), 28 },
+		{ FARSWAP_MSG_OPENED, offsetof(struct farswap_msg_session, lease_address), 48 },
+		{ FARSWAP_MSG_CLOSE, offsetof(struct farswap_msg_session, rdma_port), 48 },
+		{ FARSWAP_MSG_CLOSED, offsetof(struct farswap_msg_session, rdma_port), 48 },
 		{ FARSWAP_MSG_TOKEN, offsetof(struct farswap_msg_token, token), 40 },
 		{ FARSWAP_MSG_GRANT, offsetof(struct farswap_msg_grant, rkey), 72 },
 		{ FARSWAP_MSG_PING, offsetof(struct farswap_msg_ping, room), 24 },
 		{ FARSWAP_MSG_REJECT, offsetof(struct farswap_msg_reject, reserved), 24 },
-		{ FARSWAP_MSG_REJOIN, offsetof(struct farswap_msg_session, rdma_port), 32 },
-		{ FARSWAP_MSG_REJOINED, offsetof(struct farswap_msg_session, reserved), 32 },
+		{ FARSWAP_MSG_REJOIN, offsetof(struct farswap_msg_session, rdma_port), 48 },
+		{ FARSWAP_MSG_REJOINED, offsetof(struct farswap_msg_session, reserved2), 48 },
 		{ FARSWAP_MSG_PUSH, offsetof(struct farswap_msg_push, reserved), 72 },
 		{ FARSWAP_MSG_PUSHED, offsetof(struct farswap_msg_push, to_session), 104 },
 		{ FARSWAP_MSG_CHECK, offsetof(struct farswap_msg_check, reserved), 40 },
@@ -342,6 +343,26 @@ static void ranges(void **state)
 		m.reject.type = htole16(i);
 		assert_int_equal(check(&m), i && i < FARSWAP_MSG_TYPES && i != FARSWAP_MSG_REJECT ? FARSWAP_MSG_GOOD :
 				 FARSWAP_MSG_BAD_RANGE);
+	}
+}
+
+static void leases(void **state)
+{
+	static const struct { uint32_t ms; uint64_t address; enum farswap_msg_verdict verdict; } all[] = {
+		{ 1000, 4096, FARSWAP_MSG_GOOD }, { 604800000, 4096, FARSWAP_MSG_GOOD },
+		{ 999, 4096, FARSWAP_MSG_BAD_RANGE }, { 604800001, 4096, FARSWAP_MSG_BAD_RANGE },
+		{ 8000, 0, FARSWAP_MSG_BAD_RANGE }, { 8000, 4100, FARSWAP_MSG_BAD_RANGE },
+		{ 8000, UINT64_MAX - 7, FARSWAP_MSG_BAD_RANGE }, { 0, 4096, FARSWAP_MSG_BAD_RESERVED },
+	};
+	union farswap_msg m;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2 * sizeof(all) / sizeof(all[0]); i++) {
+		make_right(&m, i % 2 ? FARSWAP_MSG_OPENED : FARSWAP_MSG_REJOINED);
+		m.session.lease_ms = htole32(all[i / 2].ms);
+		m.session.lease_address = htole64(all[i / 2].address);
+		assert_int_equal(check(&m), all[i / 2].verdict);
 	}
 }
 
@@ -493,7 +514,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(right_ones_pass),	cmocka_unit_test(every_other_length_fails),
 		cmocka_unit_test(head_is_checked),	cmocka_unit_test(unused_fields_are_zero),
-		cmocka_unit_test(features_and_versions), cmocka_unit_test(names),
+		cmocka_unit_test(features_and_versions), cmocka_unit_test(names), cmocka_unit_test(leases),
 		cmocka_unit_test(ranges),		cmocka_unit_test(random_bytes),
 		cmocka_unit_test(connect_data),		cmocka_unit_test(every_reject_has_words),
 		cmocka_unit_test(answers),		cmocka_unit_test(check_is_as_long_as_it_says),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* When a donor ends a client's session, and when it does not: no timer may take what may be the only good copy. */
+/* When a donor ends a client's session, and when it does not: no timer but the lease's may take what may be the only good copy. */
+#include <endian.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +21,10 @@
 #define TIMERS	8
 
 static struct { sd_event_time_handler_t handler; void *arg; } timers[TIMERS];
-static unsigned int n_timers, n_slabs, zeroed;
+static sd_event_time_handler_t look;	/* at leases: the one timer that is no session's, and sets itself */
+static uint64_t now;
+static struct farswap_lease_word page;
+static unsigned int n_timers, n_slabs, zeroed, words;
 static struct ibv_pd domain;
 static struct donor_conn *const conn = (struct donor_conn *)&domain;	/* only compared */
 static const uint8_t boot_id[16] = { 1 }, other_boot_id[16] = { 2 };
@@ -31,6 +35,10 @@ int farswapd_timer(sd_event_source **source, uint64_t usec, sd_event_time_handle
 {
 	(void)source;
 	(void)usec;
+	if (!arg) {
+		look = handler;
+		return 0;
+	}
 	assert_true(n_timers < TIMERS);
 	timers[n_timers].handler = handler;
 	timers[n_timers++].arg = arg;
@@ -51,6 +59,32 @@ void farswap_log(const char *format, ...)
 struct ibv_context *rdma_verbs(void)
 {
 	return NULL;
+}
+
+uint64_t __wrap_farswap_now_ns(void);
+uint64_t __wrap_farswap_now_ns(void)
+{
+	return now;
+}
+
+int word_create(struct word *word, struct ibv_pd *pd)
+{
+	(void)pd;
+	page = (struct farswap_lease_word) { 0 };
+	word->at = &page;
+	words++;
+	return 0;
+}
+
+struct farswap_lease_word word_read(const struct word *word)
+{
+	return *word->at;
+}
+
+void word_free(struct word *word)
+{
+	words -= word->at != NULL;
+	word->at = NULL;
 }
 
 struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
@@ -121,6 +155,21 @@ static void hours_pass(void)
 	for (i = 0; i < n_timers; i++)
 		timers[i].handler(NULL, 0, timers[i].arg);
 	n_timers = 0;
+}
+
+/* of the donor's clock, with looks at the leases */
+static void pass(unsigned int seconds)
+{
+	while (seconds--) {
+		now += 1000000000;
+		look(NULL, 0, NULL);
+	}
+}
+
+static void renew(uint64_t count)
+{
+	page.count = htole64(count);
+	page.check = ~page.count;
 }
 
 static uint64_t begin(unsigned int slabs)
@@ -220,6 +269,50 @@ static void one_without_slabs_goes_with_its_connections(void **state)
 	assert_null(session_next(NULL));
 }
 
+static void its_lease_ends_it_whatever_its_daemon_says(void **state)
+{
+	uint64_t number;
+	unsigned int i;
+
+	(void)state;
+	session_init(8000000000ull);
+	number = begin(2);
+	session_conn_gone(conn);		/* the client's daemon is dead: its kernel goes on */
+	for (i = 1; i < 10; i++) {
+		renew(i);
+		pass(7);
+	}
+	assert_int_equal(session_find(number, "client")->n_slabs, 2);
+	session_find(number, "client")->conn = conn;	/* and the other way round */
+	pass(8);
+	assert_null(session_find(number, "client"));
+	assert_int_equal(words, 0);
+	hours_pass();
+	assert_int_equal(zeroed, 2);
+	assert_null(session_next(NULL));
+	session_init(0);
+}
+
+static void a_client_that_rejoins_has_its_lease_anew(void **state)
+{
+	uint64_t number;
+
+	(void)state;
+	session_init(8000000000ull);
+	number = begin(1);
+	pass(7);
+	session_rejoin(session_find(number, "client"));
+	pass(7);
+	renew(3);
+	pass(7);
+	assert_non_null(session_find(number, "client"));
+	renew(2);				/* an older state of it */
+	pass(1);
+	assert_null(session_find(number, "client"));
+	hours_pass();
+	session_init(0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +322,8 @@ int main(void)
 		cmocka_unit_test(another_boot_id_ends_it),
 		cmocka_unit_test(the_donors_end_ends_it),
 		cmocka_unit_test(one_without_slabs_goes_with_its_connections),
+		cmocka_unit_test(its_lease_ends_it_whatever_its_daemon_says),
+		cmocka_unit_test(a_client_that_rejoins_has_its_lease_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
