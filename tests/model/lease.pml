@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A lease between a client that may be paused or cut off and a donor that wants its slab back. Two clocks that drift: whenever true time goes
- * on by one, each clock goes on by one, now and then by none or by two, and is never further off than DRIFT in LEASE. The client
- * counts from when it asked, the donor from when it answered; the client stops MARGIN before its end. Durations only; nobody reads another's clock.
+ * A lease between a client that may be paused or cut off and a donor that wants its slabs back. The client's kernel renews it by a WRITE to
+ * the lease word; the donor looks at the word now and then. Two clocks that drift: whenever true time goes on by one, each clock goes
+ * on by one, now and then by none or by two, and is never further off than DRIFT in LEASE. The client counts from when it posted
+ * the WRITE, the donor from the look that first saw it; the client stops MARGIN before its end. Durations only; nobody reads another's
+ * clock. A donor that looks late, or has not looked for a while and counts anew, only waits longer.
  *
- * Two things are judged: a client that is not paused never finds its slab revoked while it still posts; and a late write of one
+ * Two things are judged: a client that is not paused never finds its session closed while it still posts; and a late write of one
  * that is paused between its look at the clock and its post finds the queue pair and the key destroyed, never another's memory.
  */
 #define LEASE	4		/* ticks of the donor's clock */
@@ -23,20 +25,23 @@
 #define PAUSES	1
 #endif
 
+mtype = { FARSWAP_PEER_LIVE, FARSWAP_PEER_LOST };
+mtype = { SESSION_OPEN, SESSION_CLOSING };	/* closing: queue pairs and keys are destroyed */
+mtype = { LEASE_RUNS, LEASE_OVER };
 mtype = { OURS, THEIRS };
 
-byte ours, theirs;		/* ticks of the client's clock since it asked, of the donor's since it answered */
+mtype peer = FARSWAP_PEER_LIVE, session = SESSION_OPEN, owner = OURS;
+byte ours, theirs;		/* ticks of the client's clock since it posted, of the donor's since it saw the word change */
 byte fast_ours = DRIFT, slow_ours = DRIFT, fast_theirs = DRIFT, slow_theirs = DRIFT;	/* that are still possible in this lease */
-bool asked;			/* RENEW is on its way, for asked_for ticks of the client's clock */
-byte asked_for;
-bool answered; byte answer;
+byte word, seen;		/* the lease word, and what the donor saw last */
+bool flying, landed;		/* a renewal is on its way; has reached the word */
+byte flying_for;		/* ticks of the client's clock */
 bool looked, paused, late;	/* the client has looked at its clock; was paused since; its WRITE is under way */
-bool revoked;			/* queue pair and key destroyed */
-mtype owner = OURS;
+byte unseen;			/* ticks of the donor's clock since its last look */
 byte renewals = RENEWALS, pauses = PAUSES;
 
 #define BROKEN(rule)	printf("broken: "); printf(rule); printf("\n"); assert(false)
-#define MAY_POST	(ours + MARGIN < LEASE)
+#define USABLE		(ours + MARGIN < LEASE)
 
 /* one tick of true time, as a clock has it */
 inline tick(fast, slow)
@@ -55,9 +60,11 @@ proctype Time()
 end:	do
 	:: atomic { theirs <= LEASE + 1 && !(looked && !paused) ->
 		tick(fast_theirs, slow_theirs); theirs = theirs + step;
+#ifdef COUNTS_FROM_THE_LOOK_BEFORE
+		unseen = unseen + step;
+#endif
 		tick(fast_ours, slow_ours); ours = ours + step;
-		if :: asked -> asked_for = asked_for + step :: else fi;
-		if :: answered -> answer = answer + step :: else fi;
+		if :: flying -> flying_for = flying_for + step :: else fi;
 		step = 0 }
 	od
 }
@@ -65,24 +72,22 @@ end:	do
 proctype Client()
 {
 end:	do
-	:: atomic { renewals > 0 && !asked && !answered && !paused -> renewals--; asked = true; asked_for = 0 }
-	/* the answer may be late or lost; the lease counts from when it was asked for */
-	:: atomic { answered && !paused ->
-		answered = false;
-		if
+	:: atomic { renewals > 0 && !flying && !paused && peer == FARSWAP_PEER_LIVE ->
+		renewals--; flying = true; landed = false; flying_for = 0 }
+	/* it completed, late or not; the lease counts from when it was posted */
+	:: atomic { flying && landed && !paused ->
 #ifdef COUNTS_FROM_ANSWER
-		:: true -> ours = 0
+		ours = 0;
 #else
-		:: true -> ours = answer
+		ours = flying_for;
 #endif
-		:: true
-		fi;
-		answer = 0 }
-	:: atomic { !looked && !late && MAY_POST -> looked = true }
+		flying = false; landed = false; flying_for = 0 }
+	:: atomic { !USABLE && !paused && peer == FARSWAP_PEER_LIVE -> peer = FARSWAP_PEER_LOST }
+	:: atomic { !looked && !late && peer == FARSWAP_PEER_LIVE && USABLE -> looked = true }
 	:: atomic { looked && !paused && pauses > 0 -> pauses--; paused = true }
 	:: atomic { looked ->
 		if
-		:: revoked && !paused -> BROKEN("a client that was not paused posted after its lease's end")
+		:: session == SESSION_CLOSING && !paused -> BROKEN("a client that was not paused posted after its lease's end")
 		:: else
 		fi;
 		looked = false; paused = false; late = true }
@@ -91,20 +96,37 @@ end:	do
 
 proctype Donor()
 {
+	mtype verdict;
 end:	do
-	:: atomic { asked && !revoked ->
-		theirs = 0; fast_ours = DRIFT; slow_ours = DRIFT; fast_theirs = DRIFT; slow_theirs = DRIFT;
-		answered = true; answer = asked_for; asked = false; asked_for = 0 }
-	:: atomic { asked -> asked = false; asked_for = 0 }
-	:: atomic { theirs >= LEASE && owner == OURS ->
-#ifndef FENCED_BY_TIMER
-		revoked = true;
+	/* what is on the wire may come at any time, or never; a queue pair that is destroyed takes nothing */
+	:: atomic { flying && !landed && session == SESSION_OPEN -> landed = true; word++ }
+	/* the look */
+	:: atomic { session == SESSION_OPEN && (word != seen || theirs >= LEASE) && owner == OURS ->
+		if
+		:: word != seen ->
+			seen = word;
+#ifdef COUNTS_FROM_THE_LOOK_BEFORE
+			theirs = unseen;
+#else
+			theirs = 0;
 #endif
-		owner = THEIRS }
+			fast_ours = DRIFT; slow_ours = DRIFT; fast_theirs = DRIFT; slow_theirs = DRIFT
+		:: else
+		fi;
+		unseen = 0;
+		verdict = (theirs >= LEASE -> LEASE_OVER : LEASE_RUNS);
+		if
+		:: verdict == LEASE_OVER ->
+#ifndef FENCED_BY_TIMER
+			session = SESSION_CLOSING;
+#endif
+			owner = THEIRS
+		:: else
+		fi }
 	:: atomic { late ->
 		late = false;
 		if
-		:: !revoked && owner == THEIRS -> BROKEN("a late write reached memory that is another's")
+		:: session == SESSION_OPEN && owner == THEIRS -> BROKEN("a late write reached memory that is another's")
 		:: else
 		fi }
 	od
