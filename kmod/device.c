@@ -2,6 +2,7 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/suspend.h>
 #include "device.h"
 #include "netlink.h"
 #include "rdma.h"
@@ -431,10 +432,44 @@ int fsw_device_del(struct fsw_device *dev, struct netlink_ext_ack *extack)
 	return ret;
 }
 
+/* ---- the host's sleep ---- */
+
+/*
+ * Refused while the disk is open: queue pairs do not live through it, so what programs touch on waking, before donors are connected
+ * again, would be a SIGBUS; and after a sleep longer than the lease every page would be lost. A disk that is opened between this question
+ * and the freezing of user space is not seen.
+ */
+static int sleep_notify(struct notifier_block *block, unsigned long event, void *unused)
+{
+	const char *what = event == PM_HIBERNATION_PREPARE ? "hibernation" : event == PM_SUSPEND_PREPARE ? "suspend" : NULL;
+	struct fsw_device *dev = what ? fsw_device_get(NULL) : NULL;
+	bool open;
+
+	if (!dev)
+		return NOTIFY_DONE;
+	open = atomic_read(&dev->openers) > 0;
+	fsw_device_put(dev);
+	if (!open)
+		return NOTIFY_DONE;
+	pr_err("%s: %s refused: the disk is in use, and pages on other hosts cannot be read on waking: swapoff first\n", FSW_DEVICE_NAME,
+	       what);
+	return notifier_from_errno(-EBUSY);
+}
+
+static struct notifier_block sleep_block = { .notifier_call = sleep_notify };
+
+/* ---- all of them ---- */
+
+int fsw_devices_init(void)
+{
+	return register_pm_notifier(&sleep_block);
+}
+
 void fsw_devices_exit(void)
 {
 	struct fsw_device *dev;
 
+	unregister_pm_notifier(&sleep_block);
 	mutex_lock(&devices_lock);
 	closing = true;
 	mutex_unlock(&devices_lock);

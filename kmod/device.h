@@ -88,6 +88,8 @@ int fsw_device_extent_set(struct fsw_device *dev, u64 id, u32 generation, const 
 int fsw_device_extent_seal(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack);
 int fsw_device_extent_open(struct fsw_device *dev, u64 id, u32 generation, struct netlink_ext_ack *extack);
 
+/* Says no to a sleep of the host while a disk is open. */
+int fsw_devices_init(void);
 /* Every device, when the module goes; none comes any more. */
 void fsw_devices_exit(void);
 

@@ -21,10 +21,15 @@ static int __init farswap_init(void)
 	ret = fsw_netlink_init();
 	if (ret)
 		goto exit_bind;
+	ret = fsw_devices_init();
+	if (ret)
+		goto exit_netlink;
 	if (fsw_settings.frontswap)
 		fsw_frontswap_init();	/* last: there is no way back */
 	return 0;
 
+exit_netlink:
+	fsw_netlink_exit();
 exit_bind:
 	fsw_bind_exit();
 	return ret;
