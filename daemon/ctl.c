@@ -282,13 +282,41 @@ int cmd_up(struct tool *tool, int argc, char **argv)
 	return code;
 }
 
+static int parse_down(int argc, char **argv, bool *swapoff, uint64_t *timeout)
+{
+	static const struct option longs[] = {
+		{ "swapoff", no_argument, NULL, 'o' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ 0 }
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 'o')
+			*swapoff = true;
+		else if (c != 't')
+			return EXIT_USAGE;
+		else if (farswap_parse_u64(optarg, 86400, timeout) || !*timeout)
+			return tool_fail(EXIT_USAGE, "--timeout %s is out of range: 1 to 86400 seconds", optarg);
+	}
+	return *timeout && !*swapoff ? tool_fail(EXIT_USAGE, "--timeout goes with --swapoff") : 0;
+}
+
 int cmd_down(struct tool *tool, int argc, char **argv)
 {
-	const char *device = argc == 2 ? tool_device(argv[1]) : NULL;
-	int code;
+	const char *device;
+	uint64_t timeout = 0;
+	bool swapoff = false;
+	int code = parse_down(argc, argv, &swapoff, &timeout);
 
+	if (code)
+		return code;
+	device = optind == argc - 1 ? tool_device(argv[optind]) : NULL;
 	if (!device)
 		return tool_fail(EXIT_USAGE, "down wants one device name, like farswap0");
 	code = tool_conf(tool);
+	/* first, and without the daemon: a shutdown needs it even when no daemon is left for the rest */
+	if (!code && swapoff)
+		code = tool_swapoff(device, (unsigned int)timeout);
 	return code ? code : take_down(tool, device);
 }

@@ -45,6 +45,7 @@ static int take_member(const struct tool_extents *all, struct tool_extent *exten
 	member->remote = farswap_nl_u64(attrs, FARSWAP_A_REMOTE);
 	member->rkey = farswap_nl_u32(attrs, FARSWAP_A_RKEY);
 	member->live = !attrs[FARSWAP_A_MEMBER_LIVE] || farswap_nl_u8(attrs, FARSWAP_A_MEMBER_LIVE);
+	member->missed = farswap_nl_u32(attrs, FARSWAP_A_MISSED);
 	snprintf(member->name, sizeof(member->name), "%s", peer_name(all, member->node));
 	extent->n++;
 	return 0;
@@ -67,6 +68,7 @@ static int take_extent(const struct nlmsghdr *nlh, void *arg)
 	memset(extent, 0, sizeof(*extent));
 	extent->number = farswap_nl_u64(attrs, FARSWAP_A_EXTENT);
 	extent->generation = farswap_nl_u32(attrs, FARSWAP_A_GENERATION);
+	extent->used = farswap_nl_u32(attrs, FARSWAP_A_FRAMES_USED);
 	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left)
 		if (take_member(all, extent, one))
 			return -EBADMSG;

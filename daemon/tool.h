@@ -34,6 +34,11 @@ int tool_conf(struct tool *tool);
 int tool_fail(enum exit_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* takes request; the daemon's reply, or NULL after one line. ok:false is told and gives its code in *code. */
 struct json_object *tool_ask(struct tool *tool, struct json_object *request, int *code);
+/*
+ * swapoff of a farswap device that is swapped on; 0 also when it is not. 0 or an exit code after one line; progress on stdout.
+ * timeout: give up after so many seconds, 0: only when no page comes back.
+ */
+int tool_swapoff(const char *device, unsigned int timeout);
 /* device name of an argument "farswap0" or "/dev/farswap0"; NULL: not one */
 const char *tool_device(const char *arg);
 
@@ -41,18 +46,20 @@ uint64_t tool_u64(struct json_object *object, const char *key);
 const char *tool_text(struct json_object *object, const char *key);
 struct json_object *tool_get(struct json_object *object, const char *key);
 
-/* an extent and its members as the kernel holds them, for audit and map */
+/* an extent and its members as the kernel holds them */
 struct tool_member {
 	uint32_t node;
 	char name[32];
 	uint64_t slab, remote;
 	uint32_t rkey;
 	bool live;
+	uint32_t missed;		/* frames that it does not have yet */
 };
 
 struct tool_extent {
 	uint64_t number;
 	uint32_t generation;
+	uint32_t used;			/* frames that hold a page */
 	unsigned int n;
 	struct tool_member members[32];
 };
