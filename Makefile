@@ -5,6 +5,7 @@ KERNEL ?=
 NODES ?= 1
 DESTDIR ?=
 running := /lib/modules/$(shell uname -r)
+units := /usr/lib/systemd/system
 
 help:
 	@echo 'make all         build everything into .build'
@@ -17,7 +18,9 @@ help:
 	@echo 'make bench-path  what the data path does, as ratios within one run: KERNEL=6.1'
 	@echo 'make vm          one test: TEST=name, KERNEL=6.1'
 	@echo 'make vm-shell    a shell in a guest with everything built: KERNEL=6.1, NODES=1'
-	@echo 'make install     farswap.ko for the running kernel, farswapd and farswap; DESTDIR='
+	@echo 'make install     the two that follow; DESTDIR='
+	@echo 'make install-user    farswapd, farswap and their systemd units'
+	@echo 'make install-module  farswap.ko for the running kernel, whose headers it needs'
 	@echo 'make clean       remove .build (not the cache)'
 
 all: daemon kmod guest
@@ -67,18 +70,25 @@ vm: packages
 vm-shell: packages
 	@tests/vm/shell $(or $(KERNEL),6.1) $(NODES)
 
-install:
+# the module first: without headers nothing is installed
+install: install-module install-user
+
+install-user: daemon
+	install -D -t $(DESTDIR)/usr/sbin $(build)/daemon/farswapd $(build)/daemon/farswap
+	install -D -m 644 -t $(DESTDIR)$(units) daemon/systemd/*.service
+	install -D -m 644 -t $(DESTDIR)$(units)/dev-farswap0.swap.d daemon/systemd/dev-farswap0.swap.d/*.conf
+	$(if $(DESTDIR),,[ ! -d /run/systemd/system ] || systemctl daemon-reload)
+
+install-module:
 	@[ -d $(running)/build ] || { \
-		echo 'make install: $(running)/build is missing: install linux-headers-'$$(uname -r); exit 1; }
-	$(MAKE) -C daemon O=$(build)/daemon
+		echo 'make install-module: $(running)/build is missing: install linux-headers-'$$(uname -r); exit 1; }
 	mkdir -p $(build)/kmod/running
 	cp -a kmod include $(build)/kmod/running
 	$(MAKE) -C $(running)/build M=$(build)/kmod/running/kmod modules
 	install -D -m 644 $(build)/kmod/running/kmod/farswap.ko $(DESTDIR)$(running)/updates/farswap.ko
-	install -D -t $(DESTDIR)/usr/sbin $(build)/daemon/farswapd $(build)/daemon/farswap
 	$(if $(DESTDIR),,depmod)
 
 clean:
 	rm -rf .build
 
-.PHONY: help all packages daemon kmod guest user test test-long test-debug demo bench-path vm vm-shell install clean
+.PHONY: help all packages daemon kmod guest user test test-long test-debug demo bench-path vm vm-shell install install-user install-module clean
