@@ -36,19 +36,27 @@ static pid_t child;
 static int in = -1, out = -1, errs = -1;
 static unsigned char buf[FRAME_MAX];
 
-/* Both say false when the host has hung up. */
-static bool port_read(void *data, size_t len)
+/*
+ * This and the next say false when the host has hung up. In the midst of a frame that is not believed at once: its first part may be
+ * here before the host's coming is, and without that a read of the rest ends with nothing.
+ */
+static bool port_read(void *data, size_t len, bool begun)
 {
+	int left_ms = GONE_MS;
 	char *p = data;
 	ssize_t n;
 
 	while (len) {
 		n = read(port, p, len);
-		if (n <= 0 && errno != EINTR)
-			return false;
 		if (n > 0) {
 			p += n;
 			len -= n;
+			begun = true;
+		} else if (n == 0 || errno != EINTR) {
+			if (!begun || left_ms <= 0)
+				return false;
+			usleep(LOOK_MS * 1000);
+			left_ms -= LOOK_MS;
 		}
 	}
 	return true;
@@ -157,7 +165,7 @@ static bool from_host(void)
 	size_t done;
 	ssize_t n;
 
-	if (!port_read(&f, sizeof(f)) || f.len >= FRAME_MAX || !port_read(buf, f.len))
+	if (!port_read(&f, sizeof(f), false) || f.len >= FRAME_MAX || !port_read(buf, f.len, true))
 		return false;
 	buf[f.len] = 0;
 	if (f.type == FRAME_COMMAND && f.len > FRAME_NONCE) {
