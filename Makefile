@@ -14,6 +14,7 @@ help:
 	@echo 'make demo        three donors and a client in virtual machines, redis on far memory'
 	@echo 'make test        every test; as root, installs the packages that it needs'
 	@echo 'make test-long   the tests that take long'
+	@echo 'make chaos       faults at random under load: MINUTES=10, SEED=1, KERNEL=6.1'
 	@echo 'make test-debug  the tests for a kernel with KASAN, lockdep and kmemleak'
 	@echo 'make bench-path  what the data path does, as ratios within one run: KERNEL=6.1'
 	@echo 'make vm          one test: TEST=name, KERNEL=6.1'
@@ -38,18 +39,22 @@ kmod: | packages
 guest:
 	$(MAKE) -C tests/vm/guest O=$(build)/guest
 
-$(build)/vm/tell: tests/vm/tell.c tests/vm/frame.h
+$(build)/vm/%: tests/vm/%.c tests/vm/frame.h
 	mkdir -p $(@D)
 	$(CC) -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
 
-# what tests/vm/payload packs
-user: daemon guest $(build)/vm/tell
+# what tests/vm/payload packs, and what runs on the host beside it
+user: daemon guest $(addprefix $(build)/vm/,tell wire chaos-plan)
 
 test: packages
 	tests/run
 
 test-long: packages
 	tests/run --long
+
+chaos: packages
+	@export CHAOS_SEED=$(or $(SEED),$$RANDOM) CHAOS_SECONDS=$$(($(or $(MINUTES),10) * 60)); \
+		LIMIT=$$((CHAOS_SECONDS * 4 + 600)) VERBOSE=1 tests/vm/session $(or $(KERNEL),6.1) tests/vm/chaos-long.test
 
 test-debug: packages
 	@scripts/install-packages debug
@@ -91,4 +96,4 @@ install-module:
 clean:
 	rm -rf .build
 
-.PHONY: help all packages daemon kmod guest user test test-long test-debug demo bench-path vm vm-shell install install-user install-module clean
+.PHONY: help all packages daemon kmod guest user test test-long chaos test-debug demo bench-path vm vm-shell install install-user install-module clean

@@ -1,0 +1,378 @@
+# chaos.sh: faults after a schedule while swapcheck runs on the client, node 1; the other nodes are donors. Source it in a test, and call
+# shellcheck shell=bash
+#
+#   chaos SEED SECONDS [KIND...]
+#
+# chaos-plan makes the schedule (see there). The test fails if a page was wrong or lost, and if a fault did not happen: each
+# is seen by what it does, before it is undone, and has a line that says how. tests/README.md tells the rest.
+
+CHAOS_MIB=${CHAOS_MIB:-96}	# of pages, by four processes, and what fits into memory:
+CHAOS_LIMIT=${CHAOS_LIMIT:-32M}
+whole_s=180	# an extent has its copies again so long after the last fault, or never
+
+# status NODE FILTER: of what its daemon knows, by jq; fails while there is no answer
+status() { on "$1" "timeout 5 farswap -j | jq -er '$2'"; }
+
+# told FILTER: status of the client, as soon as its daemon can say
+told() {
+	local end=$((SECONDS + 40))
+	until status 1 "$1" 2> /dev/null; do
+		[ $SECONDS -lt $end ] || fail "no answer of the client's daemon: $1"
+		sleep 0.5
+	done
+}
+
+# peer_of NODE: the number under which the client's kernel reads and writes that donor
+peer_of() { told "[.peers[] | select(.name == \"node$1\" and .state == \"live\")] | last | .number"; }
+
+# happened WORDS: what was seen of this fault; without it the run is worth nothing
+happened() { clock "$fault happened: $*"; echo "$*" > "$VM_DIR/keep/$fault.happened"; }
+
+# gone NODE NUMBER: the client has lost that peer
+gone() {
+	wait_for 40 1 "timeout 5 farswap -j | jq -e '[.peers[] | select(.number == $2 and .state == \"live\")] == []'"
+	happened "peer $2 (node$1) lost"
+}
+
+# clock WORDS: and when, in seconds since the start
+clock() { printf '%4d s  %s\n' $((SECONDS - chaos_start)) "$*"; }
+
+wire() { "$top/.build/vm/wire" "$VM_DIR/wire" "$*"; }
+
+# repairs_noted: of the client's daemon, which counts from its start
+repairs_noted() { status 1 '.device.repair.extents_done' >> "$VM_DIR/keep/repairs"; }
+
+daemon_signal() { on "$1" "kill -$2 \$(daemon_pid $1)"; }
+
+# machine_boot NODE: again, with its daemon
+machine_boot() {
+	vm_start "$1"
+	vm_wait "$1" 300
+	node_start "$1"
+}
+
+node_start() {
+	on "$1" "$CHAOS_CONF; daemons $1"
+}
+
+# process_state NODE: of its daemon: R, S, T
+process_state() { on "$1" "sed 's/.*) //; s/ .*//' /proc/\$(daemon_pid $1)/stat"; }
+
+# Each kind of chaos-plan: makes it, sees it, undoes it. Called with NODE PEER WAY AMOUNT SECONDS, in a shell of its own.
+
+fault_kill() {
+	local number
+	number=$(peer_of "$1")
+	on "$1" "kill -KILL \$(daemon_pid $1); while kill -0 \$(daemon_pid $1) 2> /dev/null; do sleep 0.05; done"
+	gone "$1" "$number"
+	sleep "$5"
+	on "$1" "daemons $1"
+}
+
+fault_restart() {
+	local number
+	number=$(peer_of "$1")
+	on "$1" "daemons_end $1"
+	gone "$1" "$number"
+	sleep "$5"
+	on "$1" "daemons $1"
+}
+
+# A stopped daemon is not a dead donor.
+fault_stop() {
+	local number
+	number=$(peer_of "$1")
+	daemon_signal "$1" STOP
+	sleep "$5"
+	[ "$(process_state "$1")" = T ] && happened "stopped for $5 s"
+	daemon_signal "$1" CONT
+	same "the peer of node$1 after a stopped daemon" "$(peer_of "$1")" "$number"
+}
+
+fault_power() {
+	local number
+	number=$(peer_of "$1")
+	power_off "$1"
+	sleep "$5"
+	machine_boot "$1"
+	gone "$1" "$number"
+}
+
+fault_reset() {
+	local number
+	number=$(peer_of "$1")
+	on "$1" 'echo b > /proc/sysrq-trigger' > /dev/null 2>&1 || true
+	for _ in $(seq 100); do
+		vm_alive "$1" || break
+		sleep 0.1
+	done
+	power_off "$1"
+	machine_boot "$1"
+	gone "$1" "$number"
+}
+
+fault_pause() {
+	pause "$1"
+	sleep "$5"
+	[ "$(awk '{ print $3 }' "/proc/$(cat "$VM_DIR/$1/pid")/stat")" = T ] && happened "stood still for $5 s"
+	resume "$1"
+	on "$1" true
+}
+
+# on_wire KIND NODE PEER WAY AMOUNT SECONDS: counted by the wire; a ping each way sees to it that there is something to hit
+on_wire() {
+	local hits=0
+	[ "$4" = from ] || wire "$2 $3 $1 $5" > /dev/null
+	[ "$4" = to ] || wire "$3 $2 $1 $5" > /dev/null
+	on "$2" "ping -q -i 0.05 -w $6 10.77.0.$3 > /dev/null 2>&1 & ping -q -i 0.05 -w $6 fd77::$3 > /dev/null 2>&1 || true; wait"
+	[ "$4" = from ] || hits=$(wire "$2 $3 whole")
+	[ "$4" = to ] || hits=$((hits + $(wire "$3 $2 whole")))
+	[ "$hits" = 0 ] || happened "$hits frames"
+}
+
+fault_cut() { on_wire cut "$1" "$2" "$3" 0 "$5"; }
+fault_hold() { on_wire hold "$1" "$2" "$3" 0 "$5"; }
+fault_flap() { on_wire flap "$@"; }
+fault_drop() { on_wire drop "$@"; }
+fault_duplicate() { on_wire duplicate "$@"; }
+fault_reorder() { on_wire reorder "$@"; }
+fault_delay() { on_wire delay "$@"; }
+
+# Other bytes in AMOUNT of the node's slots that hold pages; they must then be there.
+fault_scribble() {
+	local at='' end=$((SECONDS + 40))
+	while [ -z "$at" ]; do
+		[ $SECONDS -lt $end ] || fail "node$1 holds no page"
+		at=$(on 1 "farswap map farswap0 -j | jq -r 'select(.state == \"stored\") | .members[] | select(.node == \"node$1\" and .live) | .address' |
+			awk 'NR % 17 == 1 && n++ < $4' | xargs")
+	done
+	on "$1" "n=0; for at in $at; do
+			printf 'scribble' | dd of=/proc/\$(daemon_pid $1)/mem bs=8 seek=\$at oflag=seek_bytes conv=notrunc status=none
+			[ \"\$(dd if=/proc/\$(daemon_pid $1)/mem bs=8 count=1 skip=\$at iflag=skip_bytes status=none)\" != scribble ] || n=\$((n + 1))
+		done; echo \$n; [ \$n -gt 0 ]" > "$VM_DIR/keep/$fault.slots"
+	happened "$(cat "$VM_DIR/keep/$fault.slots") slots"
+}
+
+# memory_left NODE MIB: takes all but so much; prints the KiB that are left
+memory_left() {
+	on "$1" "size=\$((\$(awk '/^MemAvailable/ { print \$2 }' /proc/meminfo) / 1024 - $2)); mount -o remount,size=100% /dev/shm
+		fallocate -l \${size}M /dev/shm/taken; sleep 1; awk '/^MemAvailable/ { print \$2 }' /proc/meminfo"
+}
+
+fault_refuse() {
+	memory_left "$1" 80 > /dev/null
+	[ "$(status "$1" .lent.room)" != 0 ] || happened "no room"
+	sleep "$5"
+	on "$1" 'rm /dev/shm/taken'
+}
+
+fault_exhaust() {
+	local left
+	left=$(memory_left "$1" 32)
+	[ "$left" -ge 49152 ] || happened "$left KiB available"
+	sleep "$5"
+	on "$1" 'rm /dev/shm/taken'
+}
+
+fault_unplug() {
+	on "$1" 'timeout 30 rdma link del rxe0; [ ! -e /sys/class/infiniband/rxe0 ]'
+	happened "rxe0 gone"
+	sleep "$5"
+	on "$1" 'rdma link add rxe0 type rxe netdev eth0'
+	wait_for 30 "$1" 'farswap -j | jq -e .rdma.listening'
+}
+
+fault_kill-own() {
+	repairs_noted
+	on 1 'kill -KILL $(daemon_pid 1); while kill -0 $(daemon_pid 1) 2> /dev/null; do sleep 0.05; done'
+	sleep "$5"
+	on 1 '! kill -0 $(daemon_pid 1) 2> /dev/null'
+	happened "dead for $5 s"
+	on 1 'daemons 1'
+}
+
+fault_restart-own() {
+	repairs_noted
+	on 1 'daemons_end 1'
+	sleep "$5"
+	on 1 '! kill -0 $(daemon_pid 1) 2> /dev/null'
+	happened "ended for $5 s"
+	on 1 'daemons 1'
+}
+
+fault_stop-own() {
+	daemon_signal 1 STOP
+	sleep "$5"
+	[ "$(process_state 1)" = T ] && happened "stopped for $5 s"
+	daemon_signal 1 CONT
+}
+
+# Locked memory: not even swap helps.
+fault_squeeze() {
+	on 1 "left() { awk '/^MemAvailable/ { print int(\$2 / 1024) }' /proc/meminfo; }
+		stress-ng --vm 1 --vm-bytes \$((\$(left) - 40))M --vm-locked --vm-keep --timeout $5 > /tmp/squeeze 2>&1 & least=1000000
+		while kill -0 \$! 2> /dev/null; do now=\$(left); [ \$now -ge \$least ] || least=\$now; sleep 0.2; done; echo \$least" > "$VM_DIR/keep/$fault.left"
+	[ "$(cat "$VM_DIR/keep/$fault.left")" -ge 64 ] || happened "$(cat "$VM_DIR/keep/$fault.left") MiB available"
+}
+
+# load_start, load_end: swapcheck on the client; at its end every page is verified. What it says is no page of its control group: such are swapped.
+load_start() {
+	on 1 "limited $CHAOS_LIMIT nice -n 10 swapcheck load $CHAOS_MIB 3 $seed 2>&1 | cat > /tmp/load &"
+	wait_for 300 1 "grep -q 'written and shared' /tmp/load && pgrep -ox swapcheck > /tmp/load.pid"
+}
+
+load_end() {
+	on 1 'kill -TERM $(cat /tmp/load.pid)'
+	wait_for 300 1 '! kill -0 $(cat /tmp/load.pid) 2> /dev/null'
+	on 1 'cat /tmp/load' > "$VM_DIR/keep/load"
+	grep '^swapcheck: ' "$VM_DIR/keep/load"
+	grep -q '^swapcheck: pages_verified=' "$VM_DIR/keep/load" || fail "the load did not come to its end"
+	grep -q '^swapcheck: pages_verified=.* wrong=0 .* lost=0 died=0 ' "$VM_DIR/keep/load" || bad=yes
+}
+
+device_up() {
+	ON_TIMEOUT=300 on 1 'farswap up farswap0 --size 256M --swapon --priority 100 > /dev/null'
+	on 1 '(while sleep 1; do cat /sys/block/farswap0/farswap/degraded; done) > /tmp/degraded 2> /dev/null & echo $! > /tmp/sampler'
+}
+
+device_down() {
+	local n
+	repairs_noted
+	on 1 'kill $(cat /tmp/sampler)'
+	degraded_s=$(on 1 'grep -vc "^0$" /tmp/degraded || true')
+	ON_TIMEOUT=300 on 1 'swapoff /dev/farswap0; farswap down farswap0'
+	for n in $(seq 2 "$NODES"); do wait_for 30 "$n" "[ \$(lent $n) = 0 ]"; done
+}
+
+# hurt: donors' names that have lost copies which nobody has made again
+hurt() { told '[.peers[] | select(.state != "live" and .slabs > 0) | .name] | unique | join(" ")'; }
+
+# may_go NODE: with what the other donors have lost, or are about to, one member of each set is left: the donors are not more than two
+may_go() {
+	local all
+	all=$(for n in "$1" $under_fault; do echo "node$n"; done; hurt | xargs -n 1)
+	[ "$(echo "$all" | sort -u | grep -c node)" -le 2 ]
+}
+
+# whole: all nodes' daemons answer, all donors are peers, and no extent lacks a copy; what was scribbled over is found and written again
+whole() {
+	local n end=$((SECONDS + whole_s))
+	for n in $(seq "$NODES"); do wait_for 60 "$n" 'timeout 5 farswap -j > /dev/null'; done
+	for n in $(seq 2 "$NODES"); do wait_for 60 1 "timeout 5 farswap -j | jq -e '[.peers[] | select(.name == \"node$n\" and .state == \"live\")] != []'"; done
+	until [ "$(on 1 'counter degraded')" = 0 ] && { [ -z "$scribbled" ] || on 1 'farswap audit farswap0 > /dev/null'; }; do
+		[ $SECONDS -lt $end ] || fail "not whole within $whole_s s: $(on 1 'farswap; farswap audit farswap0 || true')"
+		sleep 1
+	done
+	under_fault='' scribbled=''
+}
+
+# line NUMBER AT KIND NODE PEER WAY AMOUNT SECONDS COSTS: starts the fault at its time
+line() {
+	local number=$1 at=$2 kind=$3 node=$4 asked
+	shift 3
+	sleep "$(awk "BEGIN { left = $began + $at - $EPOCHREALTIME; print (left > 0 ? left : 0) }")"
+	wait_on "$node"
+	[ "$2" = - ] || wait_on "$2"
+	asked=$SECONDS
+	if [ "$6" = yes ]; then
+		until may_go "$node"; do
+			[ $((SECONDS - asked)) -lt $whole_s ] || fail "$number $kind node$node could cost the last good copy: hurt are $(hurt), under a fault$under_fault"
+			sleep 1
+		done
+		under_fault+=" $node"
+	fi
+	[ "$kind" != scribble ] || scribbled=yes
+	on 1 'kill -USR1 $(cat /tmp/load.pid)'
+	clock "$number $kind $*"
+	(
+		fault=$number
+		"fault_$kind" "$@"
+		clock "$number undone"
+		touch "$VM_DIR/keep/$number.undone"
+	) > >(tee "$VM_DIR/keep/$number.log") 2>&1 < /dev/null &
+	running[node]=$!
+	[ "$2" = - ] || running[$2]=$!
+	all+=("$number $kind $*")
+}
+
+wait_on() {
+	[ -z "${running[$1]:-}" ] || wait "${running[$1]}" || true
+	unset "running[$1]"
+}
+
+# verdicts: of the faults that were begun
+verdicts() {
+	local number rest n
+	for n in "${!running[@]}"; do wait_on "$n"; done
+	while read -r number rest; do
+		if [ -s "$VM_DIR/keep/$number.happened" ] && [ -e "$VM_DIR/keep/$number.undone" ]; then
+			say "fault $number $rest: $(cat "$VM_DIR/keep/$number.happened")"
+			faults=$((faults + 1))
+			echo "${rest%% *}" >> "$VM_DIR/keep/kinds"
+		else
+			say "fault $number $rest: it did not happen, or is not undone"
+			sed 's/^/    /' "$VM_DIR/keep/$number.log"
+			bad=yes
+		fi
+	done < <(printf '%s\n' "${all[@]}")
+	all=()
+}
+
+# total NAME: from swapcheck's last line
+total() { grep '^swapcheck: pages_verified' "$VM_DIR/keep/load" | tr ' ' '\n' | sed -n "s/^$1=//p"; }
+
+# logs: of a test that failed: what its machines have, for session to keep, and its schedule
+logs() {
+	local n
+	kill "$wire_pid" || true
+	for n in $(seq "$NODES"); do
+		[ ! -e "$VM_DIR/$n/off" ] || continue
+		ON_TIMEOUT=10 on "$n" 'tail -n 200 /tmp/farswapd-*.log; tail /tmp/load; timeout 5 farswap' > "$VM_DIR/keep/node$n" 2>&1 || true
+	done
+	cat "$VM_DIR/keep/plan"
+	say "$again"
+}
+
+chaos() {
+	local seed=$1 seconds=$2 n began chaos_start=$SECONDS faults=0 degraded_s under_fault='' scribbled='' bad='' all=() running=() each
+	shift 2
+	mkdir -p "$VM_DIR/keep"
+	again="chaos: seed $seed on $KERNEL; again: make chaos SEED=$seed MINUTES=$((seconds / 60)) KERNEL=$KERNEL"
+	say "$again"
+	"$top/.build/vm/chaos-plan" "$seed" "$seconds" $((NODES - 1)) "$@" > "$VM_DIR/keep/plan"
+	cat "$VM_DIR/keep/plan"
+	in_net ip link set br0 down
+	# shellcheck disable=SC2046
+	ip netns exec "$VM_NET" "$top/.build/vm/wire" "$VM_DIR/wire" "$seed" $(for n in $(seq "$NODES"); do echo "tap$n"; done) > "$VM_DIR/keep/wire.log" 2>&1 &
+	wire_pid=$!
+	trap logs EXIT
+	CHAOS_CONF="cluster_conf $NODES heartbeat=500 replace_after=5"
+	for n in $(seq "$NODES"); do node_start "$n" & done
+	for n in $(jobs -p); do [ "$n" = "$wire_pid" ] || wait "$n"; done
+	on 1 'load_farswap'
+	device_up
+	load_start
+	began=$EPOCHREALTIME
+	while read -r -a each; do
+		if [ "${each[2]}" = whole ]; then
+			verdicts
+			[ -z "$bad" ] || break
+			whole
+			clock whole
+			began=$EPOCHREALTIME
+		else
+			line "${each[@]}"
+		fi
+	done < "$VM_DIR/keep/plan"
+	load_end
+	device_down
+	on 1 'rmmod farswap'
+	for n in $(seq "$NODES"); do on "$n" "daemons_end $n"; done
+	in_net ip link set br0 up
+	[ -n "$bad" ] || trap - EXIT
+	say "chaos: faults=$faults kinds=$(sort -u "$VM_DIR/keep/kinds" | wc -l) pages_verified=$(total pages_verified)" \
+		"wrong=$(total wrong) lost=$(($(total lost) + $(total died)))" \
+		"failover_p50_ms=$(total failover_p50_ms) failover_p999_ms=$(total failover_p999_ms)" \
+		"repairs=$(awk '{ n += $1 } END { print n }' "$VM_DIR/keep/repairs") degraded_seconds=$degraded_s"
+	[ -z "$bad" ] || fail "chaos: seed $seed: wrong, lost or invalid"
+}
