@@ -25,6 +25,7 @@
 struct fsw_peer {
 	u32 node;		/* farswapd's number for it */
 	u32 state;		/* enum farswap_peer_state, READ_ONCE; LIVE -> LOST once and never back */
+	u64 lost_ns;		/* ktime, READ_ONCE; there before it is LOST, 0 while it is LIVE */
 	u64 read_ns;		/* recent latency of a READ (moving mean); racy by design, only a hint */
 	atomic64_t corrupt;	/* copies from here that did not verify */
 };

@@ -108,6 +108,8 @@ unsigned int fsw_extent_live(const struct fsw_extent *e);	/* members read and wr
 bool fsw_extent_gives(const struct fsw_extent *e);	/* live and not sealed: frames of it are given out */
 unsigned int fsw_extent_nr(const struct fsw_extent *e, u32 generation);	/* members; 0: another set */
 bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, struct fsw_member *member);
+/* When the last of the members that are not there was lost (ktime ns); 0: all are there, or another set. */
+u64 fsw_extent_lost_ns(const struct fsw_extent *e, u32 generation);
 /*
  * The member to read frame f of the extent from: live, its bit not in tried, and it has the frame right if any such one does; the fastest,
  * or, with turn, the first one from turn on. -ENODATA: there is none; -EAGAIN: another set.

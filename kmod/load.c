@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "core_int.h"
 
+#define PATIENCE_US	20000	/* between two looks at a set of which no member is left */
+
 /*
  * A load looks at the slot's entry, fetches what it points at, and believes the bytes only if their checksum is the entry's. Whenever the
  * entry turns out to have changed meanwhile, it starts over.
@@ -215,11 +217,16 @@ static unsigned int reads_flying(struct fsw_load *load, struct fsw_read **reads)
 	return nr;
 }
 
-/* No replica is left to try. If every copy answered other bytes, the slot is an error from now on. */
+/*
+ * No replica is left to try. If every copy answered other bytes, the slot is an error from now on. 0: a member that was lost may still
+ * come back, which makes another set. It is waited for from when the last one was lost, not by each load anew: what is gone for good
+ * stops a reader of many pages once.
+ */
 static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct fsw_extent *x)
 {
 	struct fsw_entry e = load_entry(load), error = e;
 	unsigned int nr = fsw_extent_nr(x, load->generation);
+	u64 lost_ns = fsw_extent_lost_ns(x, load->generation);
 
 	if (!nr || !fsw_entry_current(core, load->slot, e))
 		return -EAGAIN;
@@ -228,8 +235,12 @@ static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct 
 		if (!fsw_map_cas(&core->map, load->slot, e, error))
 			return -EAGAIN;
 		fsw_entry_drop(core, e);
+		return -EIO;
 	}
-	return -EIO;
+	if (!lost_ns || ktime_get_ns() >= lost_ns + (u64)core->params.load_ms * NSEC_PER_MSEC)
+		return -EIO;
+	fsleep(PATIENCE_US);
+	return 0;
 }
 
 static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
@@ -252,7 +263,7 @@ static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 		if (!nr) {
 			ret = read_next(core, load, x, true);
 			if (ret == -ENODATA)
-				return load_lost(core, load, x);
+				ret = load_lost(core, load, x);
 			if (ret == -ENOBUFS)
 				core->ops->read_room(core->transport, deadline);
 			else if (ret)

@@ -22,6 +22,7 @@ void fsw_peer_lost(struct fsw_rdma_peer *peer, int error, const char *why)
 	for (;;) {
 		if (was == FARSWAP_PEER_LOST)
 			return;
+		WRITE_ONCE(peer->core.lost_ns, ktime_get_ns());	/* whoever else loses it just now means the same time */
 		now = cmpxchg(&peer->core.state, was, FARSWAP_PEER_LOST);
 		if (now == was)
 			break;

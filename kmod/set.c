@@ -112,6 +112,20 @@ bool fsw_extent_at(const struct fsw_extent *e, u32 generation, unsigned int m, s
 	return same;
 }
 
+u64 fsw_extent_lost_ns(const struct fsw_extent *e, u32 generation)
+{
+	const struct fsw_set *set;
+	u64 last = 0;
+	unsigned int m;
+
+	rcu_read_lock();
+	set = rcu_dereference(e->set);
+	for (m = 0; set->generation == generation && m < set->nr; m++)
+		last = max_t(u64, last, READ_ONCE(set->members[m].peer->lost_ns));
+	rcu_read_unlock();
+	return last;
+}
+
 /* Of those that have the frame right, or of the others. */
 static int set_pick(const struct fsw_extent *e, const struct fsw_set *set, unsigned int f, bool right, u32 tried, const unsigned int *turn)
 {

@@ -137,7 +137,7 @@ static void a_copy_known_to_be_wrong_is_the_last_to_be_read(void **state)
 	load_is_right();
 	assert_int_equal(world_counters(core).read_failovers, 0);
 	world_kill(2);
-	assert_int_equal(fsw_load(core, 42, back), -EIO);
+	assert_int_equal(fsw_load(core, 42, back), -ETIMEDOUT);
 	assert_int_equal(world_counters(core).corrupt, 1);	/* once */
 }
 
@@ -154,13 +154,20 @@ static void one_live_replica_is_enough(void **state)
 static void no_replica_is_an_error_not_a_page(void **state)
 {
 	unsigned int i;
+	u64 began;
 
 	(void)state;
 	world_quiet();
 	for (i = 0; i < 3; i++)
 		world_kill(i);
-	assert_int_equal(fsw_load(core, 42, back), -EIO);
+	began = world_ns;
+	assert_int_equal(fsw_load(core, 42, back), -ETIMEDOUT);
+	assert_true(world_ns - began >= 10000 * NSEC_PER_MSEC && world_ns - began < 10200 * NSEC_PER_MSEC);
 	assert_int_equal(world_counters(core).load_errors, 1);
+	began = world_ns;
+	for (i = 0; i < 100; i++)
+		assert_int_equal(fsw_load(core, 42, back), -EIO);	/* nobody is waited for again */
+	assert_int_equal(world_ns, began);
 }
 
 static void a_page_with_no_good_copy_stays_an_error_until_it_is_rewritten(void **state)

@@ -190,6 +190,41 @@ static void a_member_that_comes_back_has_what_it_had(void **state)
 	assert_memory_equal(page, back, FSW_PAGE);
 }
 
+/* The donors of members 0 and 1 answer again. */
+static void two_come_back(struct work_struct *work)
+{
+	struct fsw_member members[FARSWAP_COPIES_MAX];
+	struct fsw_peer *succeeds[FARSWAP_COPIES_MAX];
+	unsigned int m;
+
+	(void)work;
+	members_now(members, succeeds);
+	for (m = 0; m < 2; m++) {
+		world_reconnect(m);
+		members[m].peer = &world.peers[m]->peer;
+	}
+	assert_int_equal(fsw_extent_seal(core, 1, 1), 0);
+	assert_int_equal(fsw_extent_set(core, 1, 2, members, 3, succeeds), 0);
+	world_bury(core);
+}
+
+static void a_load_waits_for_lost_members_to_come_back(void **state)
+{
+	static struct delayed_work back_again;
+	unsigned int m;
+	u64 began;
+
+	(void)state;
+	for (m = 0; m < 3; m++)
+		world_kill(m);
+	world_work_init(&back_again, two_come_back);
+	mod_delayed_work(NULL, &back_again, 5000);
+	began = world_ns;
+	loads_are(1);
+	assert_true(world_ns - began >= 5000 * NSEC_PER_MSEC && world_ns - began < 10000 * NSEC_PER_MSEC);
+	assert_int_equal(world_counters(core).load_errors, 0);
+}
+
 static void a_member_is_replaced_by_a_whole_copy(void **state)
 {
 	struct fsw_member members[FARSWAP_COPIES_MAX];
@@ -317,6 +352,7 @@ int main(void)
 		MEMBERS(a_seal_waits_for_windows_on_their_way),
 		MEMBERS(a_seal_that_takes_too_long_is_given_up),
 		MEMBERS(a_member_that_comes_back_has_what_it_had),
+		MEMBERS(a_load_waits_for_lost_members_to_come_back),
 		MEMBERS(a_member_is_replaced_by_a_whole_copy),
 		MEMBERS(what_a_member_missed_is_mended_when_it_is_back),
 		MEMBERS(a_slot_with_no_good_copy_does_not_hold_up_the_rest),

@@ -291,9 +291,17 @@ void world_bury(struct fsw_core *core)
 	}
 }
 
+static void peer_lost(struct fsw_peer *peer)
+{
+	if (!fsw_peer_live(peer))
+		return;
+	peer->lost_ns = world_ns;
+	WRITE_ONCE(peer->state, FARSWAP_PEER_LOST);
+}
+
 void world_kill(unsigned int peer)
 {
-	WRITE_ONCE(world.peers[peer]->peer.state, FARSWAP_PEER_LOST);
+	peer_lost(&world.peers[peer]->peer);
 }
 
 /* ---- the transport's calls ---- */
@@ -425,7 +433,7 @@ static void peer_fail(void *transport, struct fsw_peer *peer, int error, const c
 	(void)transport;
 	(void)error;
 	(void)why;
-	WRITE_ONCE(peer->state, FARSWAP_PEER_LOST);
+	peer_lost(peer);
 }
 
 const struct fsw_transport_ops world_ops = {
