@@ -37,8 +37,6 @@ gone() {
 # clock WORDS: and when, in seconds since the start
 clock() { printf '%4d s  %s\n' $((SECONDS - chaos_start)) "$*"; }
 
-wire() { "$top/.build/vm/wire" "$VM_DIR/wire" "$*"; }
-
 # repairs_noted: of the client's daemon, which counts from its start
 repairs_noted() { status 1 '.device.repair.extents_done' >> "$VM_DIR/keep/repairs"; }
 
@@ -337,14 +335,11 @@ chaos() {
 	local seed=$1 seconds=$2 n began chaos_start=$SECONDS faults=0 degraded_s under_fault='' scribbled='' bad='' all=() running=() each
 	shift 2
 	mkdir -p "$VM_DIR/keep"
-	again="chaos: seed $seed on $KERNEL; again: make chaos SEED=$seed MINUTES=$((seconds / 60)) KERNEL=$KERNEL"
+	again="chaos: seed $seed on $KERNEL; again: CHAOS_SEED=$seed CHAOS_SECONDS=$seconds CHAOS_KINDS='$*' make vm TEST=$(basename "$test" .test) KERNEL=$KERNEL"
 	say "$again"
 	"$top/.build/vm/chaos-plan" "$seed" "$seconds" $((NODES - 1)) "$@" > "$VM_DIR/keep/plan"
 	cat "$VM_DIR/keep/plan"
-	in_net ip link set br0 down
-	# shellcheck disable=SC2046
-	ip netns exec "$VM_NET" "$top/.build/vm/wire" "$VM_DIR/wire" "$seed" $(for n in $(seq "$NODES"); do echo "tap$n"; done) > "$VM_DIR/keep/wire.log" 2>&1 &
-	wire_pid=$!
+	wire_start "$seed"
 	trap logs EXIT
 	CHAOS_CONF="cluster_conf $NODES heartbeat=500 replace_after=5"
 	for n in $(seq "$NODES"); do node_start "$n" & done
@@ -368,7 +363,7 @@ chaos() {
 	device_down
 	on 1 'rmmod farswap'
 	for n in $(seq "$NODES"); do on "$n" "daemons_end $n"; done
-	in_net ip link set br0 up
+	wire_end
 	[ -n "$bad" ] || trap - EXIT
 	say "chaos: faults=$faults kinds=$(sort -u "$VM_DIR/keep/kinds" | wc -l) pages_verified=$(total pages_verified)" \
 		"wrong=$(total wrong) lost=$(($(total lost) + $(total died)))" \

@@ -64,3 +64,23 @@ in_net() { ip netns exec "$VM_NET" "$@"; }
 # unplug NODE, plug NODE: its network link
 unplug() { in_net ip link set "tap$1" down; }
 plug() { in_net ip link set "tap$1" up; }
+
+# wire_start [SEED]: from here on frames go through wire.c in place of the bridge. wire COMMAND: tells it, prints its answer (see there).
+# wire_end: the bridge again, as it is after each test anyway
+wire_start() {
+	mkdir -p "$VM_DIR/keep"
+	in_net ip link set br0 down
+	# shellcheck disable=SC2046
+	ip netns exec "$VM_NET" "$top/.build/vm/wire" "$VM_DIR/wire" "${1:-1}" $(seq -f tap%g "$NODES") > "$VM_DIR/keep/wire.log" 2>&1 &
+	wire_pid=$!
+	until wire 1 2 whole > /dev/null 2>&1; do
+		kill -0 "$wire_pid"
+		sleep 0.1
+	done
+}
+wire() { "$top/.build/vm/wire" "$VM_DIR/wire" "$*"; }
+wire_end() {
+	kill "$wire_pid"
+	wait "$wire_pid" || true
+	in_net ip link set br0 up
+}

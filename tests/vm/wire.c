@@ -10,7 +10,7 @@
  *   FROM TO duplicate PERCENT
  *   FROM TO reorder PERCENT   so many are kept back for 10 ms
  *   FROM TO delay MS       each comes so much later
- *   FROM TO hold           kept until the direction is whole again, then all come at once
+ *   FROM TO hold           kept until the direction is whole again, then all come in their order, as fast as a machine takes them
  *   FROM TO whole          as at first; the answer is how many frames it hit since it was not
  */
 #include <arpa/inet.h>
@@ -36,7 +36,8 @@
 #define NODES		9
 #define FRAME_MAX	(65536 + 64)
 #define REORDER_MS	10
-#define KEPT_MAX	(256u << 20)	/* bytes kept back in all; more vanish */
+#define KEPT_MAX	(256u << 20)	/* bytes kept back in all; more vanish, and it says so */
+#define RELEASE_PER_MS	4		/* a tap takes 1000 frames, and an emulated machine may not look for a while */
 #define NEVER		UINT64_MAX
 
 enum fault { WHOLE, CUT, FLAP, DROP, DUPLICATE, REORDER, DELAY, HOLD, FAULTS };
@@ -103,20 +104,31 @@ static void deliver(unsigned int to, const char *frame, size_t bytes)
 		warn("tap of node %u", to);
 }
 
+static void keep_until(struct kept *k, uint64_t due)
+{
+	struct kept **at = &kept;
+
+	while (*at && (*at)->due <= due)
+		at = &(*at)->next;
+	k->due = due;
+	k->next = *at;
+	*at = k;
+}
+
 static void keep(unsigned int from, unsigned int to, const char *frame, size_t bytes, uint64_t due)
 {
-	struct kept **at = &kept, *k;
+	struct kept *k;
 
-	if (kept_bytes + bytes > KEPT_MAX)
+	if (kept_bytes + bytes > KEPT_MAX) {
+		warnx("no room for what is kept back: a frame vanished");
 		return;
+	}
 	k = malloc(sizeof(*k) + bytes);
 	if (!k)
 		err(1, "malloc");
-	while (*at && (*at)->due <= due)
-		at = &(*at)->next;
-	*k = (struct kept){ .next = *at, .due = due, .from = from, .to = to, .bytes = bytes };
+	*k = (struct kept){ .from = from, .to = to, .bytes = bytes };
 	memcpy(k->frame, frame, bytes);
-	*at = k;
+	keep_until(k, due);
 	kept_bytes += bytes;
 }
 
@@ -189,10 +201,12 @@ static void take(unsigned int from)
 	}
 }
 
-/* What a direction kept back comes now, in its order. */
+/* What a direction kept back comes from now on, in its order. */
 static void release(unsigned int from, unsigned int to)
 {
 	struct kept **at = &kept, *k, *mine = NULL, **end = &mine;
+	uint64_t now = now_ms();
+	unsigned int nr = 0;
 
 	while ((k = *at))
 		if (k->from == from && k->to == to) {
@@ -203,10 +217,9 @@ static void release(unsigned int from, unsigned int to)
 		} else {
 			at = &k->next;
 		}
-	for (; (k = mine); free(k)) {
+	while ((k = mine)) {
 		mine = k->next;
-		kept_bytes -= k->bytes;
-		deliver(to, k->frame, k->bytes);
+		keep_until(k, now + nr++ / RELEASE_PER_MS);
 	}
 }
 
