@@ -44,7 +44,7 @@ $(build)/vm/%: tests/vm/%.c tests/vm/frame.h
 	$(CC) -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -o $@ $<
 
 # what tests/vm/payload packs, and what runs on the host beside it
-user: daemon guest $(addprefix $(build)/vm/,tell wire chaos-plan)
+user: daemon guest $(addprefix $(build)/vm/,tell wire chaos-plan monitor)
 
 test: packages
 	tests/run

@@ -117,6 +117,18 @@ fault_pause() {
 	on "$1" true
 }
 
+# The machine is again what it was some seconds ago, its memory too.
+fault_rollback() {
+	local before after
+	vm_monitor "$1" 'savevm before'
+	sleep "$5"
+	before=$(on "$1" 'cut -d. -f1 /proc/uptime')
+	vm_monitor "$1" 'loadvm before'
+	after=$(on "$1" 'cut -d. -f1 /proc/uptime')
+	[ "$after" -ge "$before" ] || happened "back from $before s to $after s"
+	vm_monitor "$1" 'delvm before'
+}
+
 # on_wire KIND NODE PEER WAY AMOUNT SECONDS: counted by the wire; a ping each way sees to it that there is something to hit
 on_wire() {
 	local hits=0
@@ -279,7 +291,7 @@ line() {
 		done
 		under_fault+=" $node"
 	fi
-	[ "$kind" != scribble ] || scribbled=yes
+	case $kind in scribble | rollback) scribbled=yes ;; esac
 	on 1 'kill -USR1 $(cat /tmp/load.pid)'
 	clock "$number $kind $*"
 	(

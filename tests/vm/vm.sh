@@ -90,7 +90,7 @@ vm_start() {
 	flags=(-nodefaults -no-user-config -display none -no-reboot -m "$MEMORY"
 		-drive "file=$VM_IMAGE/image.ext4,format=raw,if=virtio,snapshot=on"
 		-drive "file=$VM_PAYLOAD,format=raw,if=virtio,readonly=on"
-		-device "virtio-serial-pci,max_ports=16")
+		-device "virtio-serial-pci,max_ports=16" -monitor "unix:$dir/monitor,server=on,wait=off")
 	for p in 1 2 3 4 5 6 7 8; do
 		flags+=(-chardev "socket,id=p$p,path=$dir/port$p,server=on,wait=off"
 			-device "virtserialport,chardev=p$p,nr=$p")
@@ -150,7 +150,7 @@ vm_kill() {
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.05
 	done
-	rm -f "$VM_DIR/$1/pid" "$VM_DIR/$1"/port*
+	rm -f "$VM_DIR/$1/pid" "$VM_DIR/$1"/{port*,monitor}
 }
 
 # vm_end: ends every machine of the session and removes its namespace and directory
@@ -164,6 +164,9 @@ vm_end() {
 	rm -rf "$VM_DIR"
 	VM_DIR=
 }
+
+# vm_monitor NODE COMMAND: of QEMU's monitor
+vm_monitor() { "$top/.build/vm/monitor" "$VM_DIR/$1/monitor" "$2"; }
 
 VM_TELL=$top/.build/vm/tell
 export VM_TELL
