@@ -148,14 +148,26 @@ fault_duplicate() { on_wire duplicate "$@"; }
 fault_reorder() { on_wire reorder "$@"; }
 fault_delay() { on_wire delay "$@"; }
 
+# pages_at NODE NUMBER: the addresses of at most so many of its slots that hold pages
+pages_at() {
+	on 1 "farswap map farswap0 -j | jq -r 'select(.state == \"stored\") | .members[] | select(.node == \"node$1\" and .live) | .address' |
+		awk 'NR % 17 == 1 && n++ < $2' | xargs"
+}
+
+# writable NODE: the same one, or another that may be hurt and is under no fault now, if that holds no page
+writable() {
+	local n
+	for n in "$1" $(seq 2 "$NODES"); do
+		[ -z "${running[$n]:-}" ] && may_go "$n" && [ -n "$(pages_at "$n" 1)" ] && echo "$n" && return
+	done
+	echo "$1"
+}
+
 # Other bytes in AMOUNT of the node's slots that hold pages; they must then be there.
 fault_scribble() {
-	local at='' end=$((SECONDS + 40))
-	while [ -z "$at" ]; do
-		[ $SECONDS -lt $end ] || fail "node$1 holds no page"
-		at=$(on 1 "farswap map farswap0 -j | jq -r 'select(.state == \"stored\") | .members[] | select(.node == \"node$1\" and .live) | .address' |
-			awk 'NR % 17 == 1 && n++ < $4' | xargs")
-	done
+	local at
+	at=$(pages_at "$1" "$4")
+	[ -n "$at" ] || fail "node$1 holds no page"
 	on "$1" "n=0; for at in $at; do
 			printf 'scribble' | dd of=/proc/\$(daemon_pid $1)/mem bs=8 seek=\$at oflag=seek_bytes conv=notrunc status=none
 			[ \"\$(dd if=/proc/\$(daemon_pid $1)/mem bs=8 count=1 skip=\$at iflag=skip_bytes status=none)\" != scribble ] || n=\$((n + 1))
@@ -283,6 +295,10 @@ line() {
 	sleep "$(awk "BEGIN { left = $began + $at - $EPOCHREALTIME; print (left > 0 ? left : 0) }")"
 	wait_on "$node"
 	[ "$2" = - ] || wait_on "$2"
+	if [ "$kind" = scribble ]; then
+		node=$(writable "$node")
+		set -- "$node" "${@:2}"
+	fi
 	asked=$SECONDS
 	if [ "$6" = yes ]; then
 		until may_go "$node"; do
@@ -334,7 +350,7 @@ total() { grep '^swapcheck: pages_verified' "$VM_DIR/keep/load" | tr ' ' '\n' | 
 # logs: of a test that failed: what its machines have, for session to keep, and its schedule
 logs() {
 	local n
-	kill "$wire_pid" || true
+	kill "$wire_pid" 2> /dev/null || true
 	for n in $(seq "$NODES"); do
 		[ ! -e "$VM_DIR/$n/off" ] || continue
 		ON_TIMEOUT=10 on "$n" 'tail -n 200 /tmp/farswapd-*.log; tail /tmp/load; timeout 5 farswap' > "$VM_DIR/keep/node$n" 2>&1 || true
