@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <net/ethernet.h>
@@ -37,7 +38,8 @@
 #define FRAME_MAX	(65536 + 64)
 #define REORDER_MS	10
 #define KEPT_MAX	(256u << 20)	/* bytes kept back in all; more vanish, and it says so */
-#define RELEASE_PER_MS	4		/* a tap takes 1000 frames, and an emulated machine may not look for a while */
+#define FULL_MS		2		/* what a full tap did not take is tried again after so long, */
+#define FULL_END_MS	10000		/* and for so long */
 #define NEVER		UINT64_MAX
 
 enum fault { WHOLE, CUT, FLAP, DROP, DUPLICATE, REORDER, DELAY, HOLD, FAULTS };
@@ -53,14 +55,14 @@ static struct direction {
 /* frames kept back, the one that is due first at the head; a virtio header comes before each */
 static struct kept {
 	struct kept *next;
-	uint64_t due;			/* ms */
+	uint64_t due, end;		/* ms; end: 0 as long as no tap refused it */
 	unsigned int from, to;
 	size_t bytes;
 	char frame[];
 } *kept;
 
 static size_t kept_bytes;
-static int taps[NODES + 1];
+static int taps[NODES + 1], drops[NODES + 1];	/* the latter: the file with the frames that the tap dropped */
 static unsigned int nr_taps;
 static uint64_t randomness;
 
@@ -95,6 +97,27 @@ static int tap_open(const char *name)
 	    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) || bind(fd, (struct sockaddr *)&at, sizeof(at)))
 		err(1, "%s", name);
 	return fd;
+}
+
+static int drops_open(const char *name)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/class/net/%s/statistics/tx_dropped", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		err(1, "%s", path);
+	return fd;
+}
+
+static unsigned long dropped(unsigned int to)
+{
+	char text[24] = "";
+
+	if (pread(drops[to], text, sizeof(text) - 1, 0) <= 0)
+		warn("drops of node %u", to);
+	return strtoul(text, NULL, 10);
 }
 
 /* A machine that is off or full loses the frame, as on any wire. */
@@ -132,15 +155,26 @@ static void keep(unsigned int from, unsigned int to, const char *frame, size_t b
 	kept_bytes += bytes;
 }
 
+/*
+ * A tap holds 1000 frames for its machine and drops what is more without a word but in its count. Many that come at once, after they were
+ * held, are to come all the same.
+ */
 static void deliver_due(void)
 {
 	uint64_t now = now_ms();
 	struct kept *k;
 
 	while ((k = kept) && k->due <= now) {
+		unsigned long before = dropped(k->to);
+
 		kept = k->next;
-		kept_bytes -= k->bytes;
 		deliver(k->to, k->frame, k->bytes);
+		if (dropped(k->to) != before && (!k->end || now < k->end)) {
+			k->end = k->end ?: now + FULL_END_MS;
+			keep_until(k, now + FULL_MS);
+			continue;
+		}
+		kept_bytes -= k->bytes;
 		free(k);
 	}
 }
@@ -206,7 +240,6 @@ static void release(unsigned int from, unsigned int to)
 {
 	struct kept **at = &kept, *k, *mine = NULL, **end = &mine;
 	uint64_t now = now_ms();
-	unsigned int nr = 0;
 
 	while ((k = *at))
 		if (k->from == from && k->to == to) {
@@ -219,7 +252,7 @@ static void release(unsigned int from, unsigned int to)
 		}
 	while ((k = mine)) {
 		mine = k->next;
-		keep_until(k, now + nr++ / RELEASE_PER_MS);
+		keep_until(k, now);
 	}
 }
 
@@ -283,6 +316,7 @@ static void serve(const char *path, char **names_of_taps)
 	fds[0] = (struct pollfd){ .fd = listen_at(path), .events = POLLIN };
 	for (i = 1; i <= nr_taps; i++) {
 		taps[i] = tap_open(names_of_taps[i - 1]);
+		drops[i] = drops_open(names_of_taps[i - 1]);
 		fds[i] = (struct pollfd){ .fd = taps[i], .events = POLLIN };
 	}
 	for (;;) {
