@@ -210,6 +210,7 @@ int fsw_store(struct fsw_core *core, u64 slot, const void *page);
 struct fsw_load {
 	u64 slot;
 	u64 start_ns;
+	u64 deadline_ns;	/* from when it is ended: others that were begun with it may have waited for long before */
 	u64 posted_ns;		/* of the last READ */
 	struct { u32 sum, seq; u64 where; } entry;
 	u32 generation;					/* of the set whose members these are: */

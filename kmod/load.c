@@ -246,7 +246,7 @@ static int load_lost(struct fsw_core *core, struct fsw_load *load, const struct 
 static int load_stored(struct fsw_core *core, struct fsw_load *load, void *page)
 {
 	struct fsw_extent *x = fsw_frame_extent(&core->extents, fsw_entry_index(load_entry(load)));
-	u64 deadline = load->start_ns + (u64)core->params.load_ms * NSEC_PER_MSEC;
+	u64 deadline = load->deadline_ns;
 
 	for (;;) {
 		struct fsw_read *flying[FARSWAP_COPIES_MAX];
@@ -370,6 +370,7 @@ int fsw_load_end(struct fsw_core *core, struct fsw_load *load, void *page)
 {
 	int ret = -EINVAL;
 
+	load->deadline_ns = ktime_get_ns() + (u64)core->params.load_ms * NSEC_PER_MSEC;
 	if (load->slot < core->map.slots) {
 		ret = load_fetch(core, load, page);
 		while (ret == -EAGAIN) {

@@ -25,7 +25,7 @@ static unsigned int replaced;					/* slabs in this run */
 static u64 done_ops, loads_checked, errors_seen, refusals, kills, flips, rejoins, pushes, seals, timeouts, mended;
 
 static long busy = -1;		/* slot of the load that another CPU may interrupt */
-static u32 also[64];		/* versions that it may see too */
+static u32 also[4096];		/* versions that it may see too */
 static unsigned int nr_also;
 static long storing = -1;	/* slot of the store or free that is under way: left alone by the other CPU */
 
@@ -55,7 +55,8 @@ static bool page_is(const u64 *page, u64 slot, u32 v)
 
 static void may_see(u64 slot, u32 v)
 {
-	if ((long)slot == busy && nr_also < sizeof(also) / sizeof(also[0]))
+	assert_true(nr_also < sizeof(also) / sizeof(also[0]));
+	if ((long)slot == busy)
 		also[nr_also++] = v;
 }
 
