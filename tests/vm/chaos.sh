@@ -158,7 +158,7 @@ pages_at() {
 writable() {
 	local n
 	for n in "$1" $(seq 2 "$NODES"); do
-		[ -z "${running[$n]:-}" ] && may_go "$n" && [ -n "$(pages_at "$n" 1)" ] && echo "$n" && return
+		! kill -0 "${running[$n]:-none}" 2> /dev/null && may_go "$n" && [ -n "$(pages_at "$n" 1)" ] && echo "$n" && return
 	done
 	echo "$1"
 }
