@@ -365,9 +365,8 @@ static int connected_lane(struct client *client, uint64_t session, struct lane *
 	return connect_lane(lane, &connect) ? fail("queue pair", strerror(errno)) : 0;
 }
 
-static enum ibv_wc_status post_and_wait(struct lane *lane, enum ibv_wr_opcode opcode, uint32_t rkey, uint64_t address)
+static enum ibv_wc_status post_sge_and_wait(struct lane *lane, enum ibv_wr_opcode opcode, struct ibv_sge sge, uint32_t rkey, uint64_t address)
 {
-	struct ibv_sge sge = { (uintptr_t)lane->buf, 64, lane->mr->lkey };
 	struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = opcode, .send_flags = IBV_SEND_SIGNALED }, *bad;
 	struct ibv_wc wc;
 	int n;
@@ -380,6 +379,11 @@ static enum ibv_wc_status post_and_wait(struct lane *lane, enum ibv_wr_opcode op
 		n = ibv_poll_cq(lane->id->send_cq, 1, &wc);
 	while (n == 0);
 	return n < 0 ? IBV_WC_GENERAL_ERR : wc.status;
+}
+
+static enum ibv_wc_status post_and_wait(struct lane *lane, enum ibv_wr_opcode opcode, uint32_t rkey, uint64_t address)
+{
+	return post_sge_and_wait(lane, opcode, (struct ibv_sge){ (uintptr_t)lane->buf, 64, lane->mr->lkey }, rkey, address);
 }
 
 /* steal ADDRESS RKEY: with a queue pair of our own, reach for somebody else's memory; both must be refused */
@@ -722,6 +726,70 @@ static int cmd_push(char **argv)
 	return 0;
 }
 
+/* One owner of a slab: finds zeros in all of it, leaves its own byte in all of it, and gives it back, by RELEASE or by CLOSE. */
+static int own(char *bytes, int byte, bool release)
+{
+	uint64_t session, address;
+	union farswap_msg granted;
+	static struct lane lane;
+	struct ibv_sge sge = { .addr = (uintptr_t)bytes, .length = (uint32_t)conf.slab_bytes };
+	struct client client;
+	struct ibv_mr *mr;
+	uint32_t rkey;
+	uint64_t i;
+
+	if (open_session(&client, &session) || connected_lane(&client, session, &lane) ||
+	    expect("a slab", ask_grant(&client, session, 1, 1, &granted), FARSWAP_MSG_GRANTED))
+		return 1;
+	mr = ibv_reg_mr(lane.id->pd, bytes, conf.slab_bytes, IBV_ACCESS_LOCAL_WRITE);
+	if (!mr)
+		return fail("memory", strerror(errno));
+	sge.lkey = mr->lkey;
+	rkey = le32toh(granted.grant.rkey);
+	address = le64toh(granted.grant.address);
+	memset(bytes, 0xee, conf.slab_bytes);
+	if (post_sge_and_wait(&lane, IBV_WR_RDMA_READ, sge, rkey, address))
+		return fail("READ", "failed");
+	for (i = 0; i < conf.slab_bytes; i++)
+		if (bytes[i])
+			return fail("slab", "holds a byte of the owner before");
+	memset(bytes, byte, conf.slab_bytes);
+	if (post_sge_and_wait(&lane, IBV_WR_RDMA_WRITE, sge, rkey, address))
+		return fail("WRITE", "failed");
+	if (release && expect("release", ask_release(&client, session, granted.grant.slab), FARSWAP_MSG_RELEASED))
+		return 1;
+	if (expect("close", ask_session(&client, FARSWAP_MSG_CLOSE, session), FARSWAP_MSG_CLOSED))
+		return 1;
+	ibv_dereg_mr(mr);
+	rdma_disconnect(lane.id);
+	ibv_dereg_mr(lane.mr);
+	rdma_destroy_ep(lane.id);
+	client_close(&client);
+	return 0;
+}
+
+/* hand-over OTHER N: a slab of PEER's goes from this node to OTHER and back, N times: no byte of the owner before is seen */
+static int cmd_hand_over(char **argv)
+{
+	struct farswap_node *nodes[] = { self, farswap_conf_node(&conf, argv[0]) };
+	unsigned int i, n = (unsigned int)strtoul(argv[1], NULL, 10);
+	char *bytes = malloc(conf.slab_bytes);
+
+	if (!nodes[1] || !bytes || !n)
+		return fail("hand-over", "no such node, no memory, or nothing to do");
+	for (i = 0; i <= n; i++) {
+		self = nodes[i % 2];
+		if (own(bytes, (int)(1 + i % 255), i / 2 % 2))
+			return 1;
+		if (i && i % 100 == 0) {
+			printf("hand-overs=%u bytes=%llu\n", i, (unsigned long long)i * conf.slab_bytes);
+			fflush(stdout);
+		}
+	}
+	free(bytes);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int args;
@@ -731,7 +799,7 @@ static const struct {
 	{ "wrong-key", 0, cmd_wrong_key }, { "other-name", 1, cmd_other_name }, { "mangled", 0, cmd_mangled },
 	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "steal", 2, cmd_steal },
 	{ "borrow", 0, cmd_borrow },	{ "tokens", 0, cmd_tokens },	{ "unknown", 0, cmd_unknown },
-	{ "slabs", 0, cmd_slabs },	{ "push", 1, cmd_push },
+	{ "slabs", 0, cmd_slabs },	{ "push", 1, cmd_push },	{ "hand-over", 2, cmd_hand_over },
 };
 
 static int usage(void)
@@ -742,7 +810,7 @@ static int usage(void)
 		"  hello PEER VERSION              greet; what came back\n"
 		"  serve PEER VERSION              be a donor of that version, until killed (PEER: any node)\n"
 		"  wrong-key PEER | other-name PEER NAME | crowd PEER N | unknown PEER\n"
-		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | steal PEER ADDRESS RKEY        over RDMA\n");
+		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | hand-over PEER OTHER N | steal PEER ADDRESS RKEY        over RDMA\n");
 	return 2;
 }
 
