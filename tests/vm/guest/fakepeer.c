@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
+#include <poll.h>
 #include <rdma/rdma_cma.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -295,7 +296,7 @@ static int connect_lane(struct lane *lane, const struct farswap_connect *connect
 {
 	struct ibv_qp_init_attr attr = {
 		.qp_type = IBV_QPT_RC,
-		.cap = { .max_send_wr = 4, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1 },
+		.cap = { .max_send_wr = 128, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1 },
 	};
 	struct rdma_conn_param param = {
 		.private_data = connect,
@@ -319,22 +320,31 @@ static int connect_lane(struct lane *lane, const struct farswap_connect *connect
 	return rdma_connect(lane->id, &param);
 }
 
-static int open_session(struct client *client, uint64_t *session)
+static int open_leased(struct client *client, union farswap_msg *opened)
 {
-	union farswap_msg msg, answer;
+	union farswap_msg msg;
 
 	if (open_tls(client))
 		return -1;
-	if (client_hello(client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer)) {
+	if (client_hello(client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, opened)) {
 		fail("hello", client->why);
 		return -1;
 	}
 	farswap_msg_make(&msg, FARSWAP_MSG_OPEN, 2);
-	if (client_ask(client, &msg, &answer) || le16toh(answer.head.type) != FARSWAP_MSG_OPENED) {
-		fail("open", farswap_reject_text(le16toh(answer.reject.code)));
+	if (client_ask(client, &msg, opened) || le16toh(opened->head.type) != FARSWAP_MSG_OPENED) {
+		fail("open", farswap_reject_text(le16toh(opened->reject.code)));
 		return -1;
 	}
-	*session = le64toh(answer.session.session);
+	return 0;
+}
+
+static int open_session(struct client *client, uint64_t *session)
+{
+	union farswap_msg opened;
+
+	if (open_leased(client, &opened))
+		return -1;
+	*session = le64toh(opened.session.session);
 	return 0;
 }
 
@@ -726,45 +736,73 @@ static int cmd_push(char **argv)
 	return 0;
 }
 
-/* One owner of a slab: finds zeros in all of it, leaves its own byte in all of it, and gives it back, by RELEASE or by CLOSE. */
-static int own(char *bytes, int byte, bool release)
-{
-	uint64_t session, address;
-	union farswap_msg granted;
-	static struct lane lane;
-	struct ibv_sge sge = { .addr = (uintptr_t)bytes, .length = (uint32_t)conf.slab_bytes };
+/* A slab with a queue pair to it, and memory as large as it is. */
+struct owned {
 	struct client client;
+	union farswap_msg opened;
+	uint64_t session;
+	struct lane lane;
+	union farswap_msg granted;
 	struct ibv_mr *mr;
-	uint32_t rkey;
+	char *bytes;
+	uint64_t renewals;
+};
+
+static int own(struct owned *own)
+{
+	own->bytes = malloc(conf.slab_bytes);
+	if (!own->bytes || open_leased(&own->client, &own->opened))
+		return fail("session", "none");
+	own->session = le64toh(own->opened.session.session);
+	if (connected_lane(&own->client, own->session, &own->lane))
+		return 1;
+	if (ask_grant(&own->client, own->session, 1, 1, &own->granted) != FARSWAP_MSG_GRANTED)
+		return fail("slab", "not granted");
+	own->mr = ibv_reg_mr(own->lane.id->pd, own->bytes, conf.slab_bytes, IBV_ACCESS_LOCAL_WRITE);
+	return own->mr ? 0 : fail("memory", strerror(errno));
+}
+
+/* All of the slab, into or out of bytes. */
+static int transfer(struct owned *own, enum ibv_wr_opcode opcode)
+{
+	struct ibv_sge sge = { (uintptr_t)own->bytes, (uint32_t)conf.slab_bytes, own->mr->lkey };
+
+	if (post_sge_and_wait(&own->lane, opcode, sge, le32toh(own->granted.grant.rkey), le64toh(own->granted.grant.address)))
+		return fail(opcode == IBV_WR_RDMA_READ ? "READ" : "WRITE", "failed");
+	return 0;
+}
+
+static int holds_only(struct owned *own, int byte)
+{
 	uint64_t i;
 
-	if (open_session(&client, &session) || connected_lane(&client, session, &lane) ||
-	    expect("a slab", ask_grant(&client, session, 1, 1, &granted), FARSWAP_MSG_GRANTED))
+	memset(own->bytes, ~byte, conf.slab_bytes);
+	if (transfer(own, IBV_WR_RDMA_READ))
 		return 1;
-	mr = ibv_reg_mr(lane.id->pd, bytes, conf.slab_bytes, IBV_ACCESS_LOCAL_WRITE);
-	if (!mr)
-		return fail("memory", strerror(errno));
-	sge.lkey = mr->lkey;
-	rkey = le32toh(granted.grant.rkey);
-	address = le64toh(granted.grant.address);
-	memset(bytes, 0xee, conf.slab_bytes);
-	if (post_sge_and_wait(&lane, IBV_WR_RDMA_READ, sge, rkey, address))
-		return fail("READ", "failed");
 	for (i = 0; i < conf.slab_bytes; i++)
-		if (bytes[i])
-			return fail("slab", "holds a byte of the owner before");
-	memset(bytes, byte, conf.slab_bytes);
-	if (post_sge_and_wait(&lane, IBV_WR_RDMA_WRITE, sge, rkey, address))
-		return fail("WRITE", "failed");
-	if (release && expect("release", ask_release(&client, session, granted.grant.slab), FARSWAP_MSG_RELEASED))
-		return 1;
-	if (expect("close", ask_session(&client, FARSWAP_MSG_CLOSE, session), FARSWAP_MSG_CLOSED))
-		return 1;
-	ibv_dereg_mr(mr);
-	rdma_disconnect(lane.id);
-	ibv_dereg_mr(lane.mr);
-	rdma_destroy_ep(lane.id);
-	client_close(&client);
+		if (own->bytes[i] != (char)byte)
+			return fail("slab", "holds a byte of another owner");
+	return 0;
+}
+
+static int fill(struct owned *own, int byte)
+{
+	memset(own->bytes, byte, conf.slab_bytes);
+	return transfer(own, IBV_WR_RDMA_WRITE);
+}
+
+static int give_back(struct owned *own, bool release)
+{
+	if (release && ask_release(&own->client, own->session, own->granted.grant.slab) != FARSWAP_MSG_RELEASED)
+		return fail("RELEASE", "refused");
+	if (ask_session(&own->client, FARSWAP_MSG_CLOSE, own->session) != FARSWAP_MSG_CLOSED)
+		return fail("CLOSE", "refused");
+	ibv_dereg_mr(own->mr);
+	rdma_disconnect(own->lane.id);
+	ibv_dereg_mr(own->lane.mr);
+	rdma_destroy_ep(own->lane.id);
+	client_close(&own->client);
+	free(own->bytes);
 	return 0;
 }
 
@@ -773,21 +811,90 @@ static int cmd_hand_over(char **argv)
 {
 	struct farswap_node *nodes[] = { self, farswap_conf_node(&conf, argv[0]) };
 	unsigned int i, n = (unsigned int)strtoul(argv[1], NULL, 10);
-	char *bytes = malloc(conf.slab_bytes);
+	struct owned owned;
 
-	if (!nodes[1] || !bytes || !n)
-		return fail("hand-over", "no such node, no memory, or nothing to do");
+	if (!nodes[1] || !n)
+		return fail("hand-over", "no such node, or nothing to do");
 	for (i = 0; i <= n; i++) {
 		self = nodes[i % 2];
-		if (own(bytes, (int)(1 + i % 255), i / 2 % 2))
+		if (own(&owned) || holds_only(&owned, 0) || fill(&owned, (int)(1 + i % 255)) || give_back(&owned, i / 2 % 2))
 			return 1;
-		if (i && i % 100 == 0) {
+		if (i && i % 100 == 0)
 			printf("hand-overs=%u bytes=%llu\n", i, (unsigned long long)i * conf.slab_bytes);
-			fflush(stdout);
-		}
+		fflush(stdout);
 	}
-	free(bytes);
 	return 0;
+}
+
+/* Its lease is renewed, as a client's kernel does it. */
+static bool renewed(struct owned *own)
+{
+	struct farswap_lease_word *word = (void *)own->lane.buf;
+	struct ibv_sge sge = { (uintptr_t)word, sizeof(*word), own->lane.mr->lkey };
+
+	word->count = htole64(++own->renewals);
+	word->check = ~word->count;
+	return !post_sge_and_wait(&own->lane, IBV_WR_RDMA_WRITE, sge, le32toh(own->opened.session.lease_rkey),
+				  le64toh(own->opened.session.lease_address));
+}
+
+/* False: the lease was lost meanwhile. */
+static bool line_comes(struct owned *own)
+{
+	struct pollfd input = { .fd = 0, .events = POLLIN };
+	char line[16];
+
+	while (poll(&input, 1, 300) == 0)
+		if (!renewed(own))
+			return false;
+	return fgets(line, sizeof(line), stdin);
+}
+
+/* plant: a slab that is all zeros when it comes holds what is written to it until a line comes on stdin, and the donor takes it back */
+static int cmd_plant(char **argv)
+{
+	struct owned owned;
+
+	(void)argv;
+	if (own(&owned) || holds_only(&owned, 0) || fill(&owned, 0x5a))
+		return 1;
+	printf("planted\n");
+	fflush(stdout);
+	if (!line_comes(&owned) || holds_only(&owned, 0x5a) || give_back(&owned, false))
+		return 1;
+	printf("unchanged\n");
+	return 0;
+}
+
+/* flood QUEUES: WRITEs to a slab over so many queue pairs, until killed, as many on their way as they take */
+static int cmd_flood(char **argv)
+{
+	unsigned int i, n = (unsigned int)strtoul(argv[0], NULL, 10);
+	struct lane *lanes = calloc(n, sizeof(*lanes));
+	struct owned owned;
+	uint64_t at = 0;
+
+	if (!lanes || own(&owned))
+		return 1;
+	for (i = 0; i < n; i++)
+		if (connected_lane(&owned.client, owned.session, &lanes[i]))
+			return 1;
+	printf("flooding\n");
+	fflush(stdout);
+	for (;; at = (at + 4096) % conf.slab_bytes)
+		for (i = 0; i < n; i++) {
+			struct ibv_sge sge = { (uintptr_t)lanes[i].buf, sizeof(lanes[i].buf), lanes[i].mr->lkey };
+			struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_RDMA_WRITE,
+				.send_flags = IBV_SEND_SIGNALED }, *bad;
+			struct ibv_wc wc[16];
+
+			memset(lanes[i].buf, 0xbb, sizeof(lanes[i].buf));
+			wr.wr.rdma.rkey = le32toh(owned.granted.grant.rkey);
+			wr.wr.rdma.remote_addr = le64toh(owned.granted.grant.address) + at;
+			ibv_poll_cq(lanes[i].id->send_cq, 16, wc);
+			if (ibv_post_send(lanes[i].id->qp, &wr, &bad))
+				usleep(1000);	/* full, or broken: whoever started it ends it */
+		}
 }
 
 static const struct {
@@ -800,6 +907,7 @@ static const struct {
 	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "steal", 2, cmd_steal },
 	{ "borrow", 0, cmd_borrow },	{ "tokens", 0, cmd_tokens },	{ "unknown", 0, cmd_unknown },
 	{ "slabs", 0, cmd_slabs },	{ "push", 1, cmd_push },	{ "hand-over", 2, cmd_hand_over },
+	{ "plant", 0, cmd_plant },	{ "flood", 1, cmd_flood },
 };
 
 static int usage(void)
@@ -810,7 +918,7 @@ static int usage(void)
 		"  hello PEER VERSION              greet; what came back\n"
 		"  serve PEER VERSION              be a donor of that version, until killed (PEER: any node)\n"
 		"  wrong-key PEER | other-name PEER NAME | crowd PEER N | unknown PEER\n"
-		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | hand-over PEER OTHER N | steal PEER ADDRESS RKEY        over RDMA\n");
+		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | hand-over PEER OTHER N | plant PEER | flood PEER QUEUES | steal PEER ADDRESS RKEY        over RDMA\n");
 	return 2;
 }
 
