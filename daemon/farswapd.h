@@ -20,6 +20,8 @@ struct farswapd {
 
 extern struct farswapd farswapd;
 
+#define FARSWAPD_ANEW	1	/* what the loop ends with when the program is to be started again */
+
 #define SECONDS(n)	((uint64_t)(n) * 1000000u)	/* sd-event counts microseconds */
 
 /* one-shot timer usec from now; *source is made at the first call and reused */

@@ -227,7 +227,7 @@ static void end(void)
 int main(int argc, char **argv)
 {
 	struct options options = { 0 };
-	int ret = 1;
+	int ret = -1;
 
 	parse_options(argc, argv, &options);
 	farswap_log_start("farswapd", NULL);
@@ -243,8 +243,12 @@ int main(int argc, char **argv)
 			    farswapd.conf.port, farswapd.self->lend,
 			    (unsigned long long)(farswapd.conf.slab_bytes >> 20));
 		sd_notify(0, "READY=1");
-		ret = sd_event_loop(farswapd.loop) < 0;
+		ret = sd_event_loop(farswapd.loop);
 	}
 	end();
-	return ret;
+	if (ret == FARSWAPD_ANEW) {
+		execv("/proc/self/exe", argv);
+		farswap_log("not started again: %s", strerror(errno));
+	}
+	return ret != 0;
 }

@@ -202,9 +202,11 @@ static bool dispatch(const struct cm_event *event)
 		on_request(event);
 		return true;
 	case RDMA_CM_EVENT_DEVICE_REMOVAL:
-		farswap_log("RDMA device is being removed: all sessions end");
+		/* librdmacm keeps a device open until the process ends, and soft-RoCE's removal waits for that */
+		farswap_log("RDMA device is being removed: all sessions end, and farswapd begins anew");
 		session_close_all("its RDMA device was removed");
 		stop_listening(ENODEV);
+		sd_event_exit(farswapd.loop, FARSWAPD_ANEW);
 		return false;
 	case RDMA_CM_EVENT_DISCONNECTED:
 	case RDMA_CM_EVENT_CONNECT_ERROR:
