@@ -26,7 +26,7 @@
 #define LOOK_NS		100000000
 #define TELL_NS		(5 * SECOND)
 #define STALL_NS	(30 * SECOND)	/* more than load_ms lets one page take */
-#define STOP_NS		(5 * SECOND)
+#define STOP_NS		(25 * SECOND)	/* a load of a page whose donors were lost just now waits for them for load_ms */
 
 struct job {
 	const char *device;
