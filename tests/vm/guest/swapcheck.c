@@ -349,7 +349,10 @@ static void check_all(void)
 		page_check(up ? i : shuffled(i, pages));
 }
 
-/* Everything but the pages under test stays in memory: what is lost in swap is counted, and costs nothing else. */
+/*
+ * Everything but the pages under test stays in memory: what is lost in swap is counted, and costs nothing else. That also goes for what can
+ * only be read: pages of it that the dynamic linker wrote can be swapped out.
+ */
 static void lock_others(void)
 {
 	FILE *maps = fopen("/proc/self/maps", "r");
@@ -359,7 +362,7 @@ static void lock_others(void)
 	if (!maps)
 		fatal("/proc/self/maps");
 	while (fgets(line, sizeof(line), maps))
-		if (sscanf(line, "%lx-%lx %4s", &from, &to, may) == 3 && !strncmp(may, "rw", 2) &&
+		if (sscanf(line, "%lx-%lx %4s", &from, &to, may) == 3 && may[0] == 'r' && !strstr(line, " [v") &&
 		    ((uintptr_t)memory < from || (uintptr_t)memory >= to) && mlock((void *)from, to - from))
 			fatal("mlock");
 	fclose(maps);
