@@ -53,6 +53,30 @@ limited() {
 	(echo "$BASHPID" > "$group/cgroup.procs" && exec "$@")
 }
 
+# placed PID: every extent of the device has its slabs; fails if that process ends before
+placed() {
+	until farswap --node node1 -j | jq -e '.device.extents == .device.extents_needed' > /dev/null; do
+		kill -0 "$1" || return
+		sleep 0.2
+	done
+}
+
+# load SIZE MIB PROCESSES SEED: swapcheck's load under that limit, until load_ends
+load() {
+	limited "$1" swapcheck load "$2" "$3" "$4" > /tmp/load 2>&1 &
+	echo $! > /tmp/load.pid
+	placed $!
+}
+
+# and no page was wrong or lost
+load_ends() {
+	kill -0 "$(cat /tmp/load.pid)" || { cat /tmp/load; return 1; }
+	pkill -o -x swapcheck
+	while kill -0 "$(cat /tmp/load.pid)" 2> /dev/null; do sleep 0.2; done
+	cat /tmp/load
+	grep -q 'pages_verified=[1-9].* wrong=0 .* lost=0 died=0' /tmp/load
+}
+
 # hold SIZE MIB ROUNDS THREADS [SEED]: swapcheck under that limit; fails if a byte was wrong. It then keeps its pages, all in swap and
 # listed in /tmp/dump, until release.
 hold() {
