@@ -13,7 +13,8 @@ struct look {
 	unsigned int nr;
 	u32 wrong;		/* bit per member: known to be, and perhaps mended while it is read */
 	struct fsw_read *reads[FARSWAP_COPIES_MAX];
-	bool settled;		/* each copy was read or cannot be, and neither the entry nor the set changed meanwhile */
+	bool posted;		/* all of them were */
+	bool unchanged;		/* neither the entry nor the set changed meanwhile */
 };
 
 /* Post them, or as many as can be posted until wait_ns. */
@@ -25,10 +26,10 @@ static void look_begin(struct fsw_core *core, u64 slot, struct look *look, u64 w
 	look->generation = fsw_extent_generation(look->x);
 	look->nr = fsw_extent_nr(look->x, look->generation);
 	look->wrong = fsw_extent_wrong(look->x, look->generation, fsw_frame_offset(&core->extents, fsw_entry_index(look->e)));
-	look->settled = true;
+	look->posted = true;
 	for (m = 0; m < look->nr; m++) {
 		look->reads[m] = fsw_copy_read(core, slot, look->e, look->generation, m, wait_ns);
-		look->settled &= look->reads[m] != NULL;
+		look->posted &= look->reads[m] != NULL;
 	}
 }
 
@@ -50,8 +51,8 @@ static void look_end(struct fsw_core *core, struct look *look, u64 deadline, str
 		else
 			info->unread |= 1 << m;
 	}
-	look->settled &= fsw_entry_current(core, info->slot, look->e) && fsw_extent_nr(look->x, look->generation);
-	for (m = 0; look->settled && m < look->nr; m++)
+	look->unchanged = fsw_entry_current(core, info->slot, look->e) && fsw_extent_nr(look->x, look->generation);
+	for (m = 0; look->unchanged && m < look->nr; m++)
 		if (info->bad & ~look->wrong & 1 << m)
 			fsw_copy_bad(core, look->e, look->generation, m);
 }
@@ -89,7 +90,7 @@ static bool slot_next(struct fsw_core *core, u64 *slot, struct fsw_entry *e)
 	return false;
 }
 
-/* Look at one slot by itself, until it holds still. */
+/* Look at one slot by itself, until it holds still; a copy whose READ cannot be posted in load_ms was not read. */
 static void slot_again(struct fsw_core *core, u64 slot, struct fsw_slot_info *info)
 {
 	struct look look;
@@ -103,9 +104,9 @@ static void slot_again(struct fsw_core *core, u64 slot, struct fsw_slot_info *in
 			look_begin(core, slot, &look, deadline);
 			look_end(core, &look, deadline, info);
 		} else {
-			look.settled = fsw_entry_current(core, slot, look.e);
+			look.unchanged = fsw_entry_current(core, slot, look.e);
 		}
-	} while (!look.settled);
+	} while (!look.unchanged);
 }
 
 /* All at once; those that this does not settle one after the other. */
@@ -118,12 +119,14 @@ static void slots_verify(struct fsw_core *core, struct look *looks, struct fsw_s
 		if (infos[i].state == FARSWAP_SLOT_STORED)
 			look_begin(core, infos[i].slot, &looks[i], 0);
 	for (i = 0; i < nr; i++)
-		if (infos[i].state == FARSWAP_SLOT_STORED)
+		if (infos[i].state == FARSWAP_SLOT_STORED) {
 			look_end(core, &looks[i], deadline, &infos[i]);
-		else
-			looks[i].settled = fsw_entry_current(core, infos[i].slot, looks[i].e);
+		} else {
+			looks[i].posted = true;
+			looks[i].unchanged = fsw_entry_current(core, infos[i].slot, looks[i].e);
+		}
 	for (i = 0; i < nr; i++)
-		if (!looks[i].settled)
+		if (!looks[i].posted || !looks[i].unchanged)
 			slot_again(core, infos[i].slot, &infos[i]);
 }
 
@@ -164,7 +167,7 @@ bool fsw_slot_scrub(struct fsw_core *core, u64 *slot)
 	if (info.state == FARSWAP_SLOT_STORED) {
 		look_begin(core, info.slot, &look, now + (u64)core->params.hedge_ms * NSEC_PER_MSEC);
 		look_end(core, &look, now + (u64)core->params.load_ms * NSEC_PER_MSEC, &info);
-		if (look.settled)
+		if (look.posted && look.unchanged)
 			fsw_count(core, FSW_SCRUBBED);
 	}
 	return true;
