@@ -77,7 +77,7 @@ static void lane_completed(struct ib_cq *cq, void *context)
 	spin_unlock_irqrestore(&lane->lock, flags);
 	/* whoever counts himself after this looked arms the queue himself */
 	if (atomic_read(&lane->sleepers))
-		queue_work(lane->rdma->poll_wq, &lane->poll_work);
+		queue_work(lane->rdma->wq, &lane->poll_work);
 }
 
 static void poll_work(struct work_struct *work)

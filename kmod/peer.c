@@ -33,7 +33,7 @@ void fsw_peer_lost(struct fsw_rdma_peer *peer, int error, const char *why)
 	WRITE_ONCE(peer->why, why);
 	trace_farswap_peer(peer->core.node, FARSWAP_PEER_LOST, why);
 	if (was == FARSWAP_PEER_LIVE)
-		queue_work(peer->rdma->wq, &peer->lost_work);
+		queue_work(peer->rdma->lost_wq, &peer->lost_work);
 	else
 		for (i = 0; i < peer->nr_conns; i++)
 			complete(&peer->conns[i].done);

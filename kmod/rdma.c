@@ -78,15 +78,15 @@ struct fsw_rdma *fsw_rdma_new(const char *name,
 		return ERR_PTR(ret);
 	rdma->changed = changed;
 	rdma->changed_ctx = ctx;
-	rdma->wq = alloc_workqueue("farswap_peers", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	if (!rdma->wq)
+	rdma->lost_wq = alloc_workqueue("farswap_lost", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!rdma->lost_wq)
 		goto free;
-	rdma->poll_wq = alloc_workqueue("farswap_lanes", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
-	if (!rdma->poll_wq)
-		goto free_wq;
+	rdma->wq = alloc_workqueue("farswap_rdma", WQ_MEM_RECLAIM | WQ_HIGHPRI | WQ_UNBOUND, 0);
+	if (!rdma->wq)
+		goto free_lost_wq;
 	ret = fsw_chains_init(rdma);
 	if (ret)
-		goto free_poll_wq;
+		goto free_wq;
 	ret = fsw_leases_init(rdma);
 	if (ret)
 		goto exit_chains;
@@ -101,10 +101,10 @@ exit_leases:
 	fsw_leases_exit(rdma);
 exit_chains:
 	fsw_chains_exit(rdma);
-free_poll_wq:
-	destroy_workqueue(rdma->poll_wq);
 free_wq:
 	destroy_workqueue(rdma->wq);
+free_lost_wq:
+	destroy_workqueue(rdma->lost_wq);
 free:
 	kfree(rdma);
 	return ERR_PTR(ret);
@@ -142,9 +142,9 @@ void fsw_rdma_free(struct fsw_rdma *rdma)
 	struct fsw_rdma_peer *peer, *next;
 
 	cancel_delayed_work_sync(&rdma->watch_work);
-	destroy_workqueue(rdma->wq);
+	destroy_workqueue(rdma->lost_wq);
 	fsw_bind_del(rdma);
-	destroy_workqueue(rdma->poll_wq);
+	destroy_workqueue(rdma->wq);
 	list_for_each_entry_safe(peer, next, &rdma->peers, link)
 		kfree(peer);
 	lanes_exit(rdma, rdma->nr_lanes);

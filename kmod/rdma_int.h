@@ -46,7 +46,7 @@ struct fsw_lane {
 	spinlock_t poll_lock;		/* cq and its polling: completions are dispatched one by one; irq-safe */
 	struct ib_cq *cq;		/* NULL: not bound */
 	atomic_t sleepers;		/* orphans, drains, waiters for room: nobody polls for them but poll_work */
-	struct work_struct poll_work;	/* polls and re-arms; on fsw_rdma.poll_wq */
+	struct work_struct poll_work;	/* polls and re-arms; on fsw_rdma.wq */
 	spinlock_t lock;		/* free, nr_free, and each read's waiter, orphan and end; irq-safe */
 	struct list_head free;
 	unsigned int nr_free;
@@ -124,8 +124,8 @@ struct fsw_rdma {
 	unsigned long words_used;	/* a bit for each of those: its place in words */
 	bool stopping;
 	wait_queue_head_t idle;		/* bound or up fell */
-	struct workqueue_struct *wq;		/* what peers do when they are lost; they wait for drains */
-	struct workqueue_struct *poll_wq;	/* the lanes' poll_work: drains wait for it */
+	struct workqueue_struct *lost_wq;	/* what peers do when they are lost; they wait for drains */
+	struct workqueue_struct *wq;		/* what never waits: poll_work, which drains wait for, leases, watch_work */
 	struct delayed_work watch_work;
 	struct fsw_post __percpu *posts;
 	struct fsw_buffer words;	/* lease words on their way */
