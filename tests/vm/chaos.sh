@@ -232,10 +232,12 @@ fault_stop-own() {
 
 # Locked memory: not even swap helps.
 fault_squeeze() {
-	on 1 "left() { awk '/^MemAvailable/ { print int(\$2 / 1024) }' /proc/meminfo; }
-		stress-ng --vm 1 --vm-bytes \$((\$(left) - 40))M --vm-locked --vm-keep --timeout $5 > /tmp/squeeze 2>&1 & least=1000000
-		while kill -0 \$! 2> /dev/null; do now=\$(left); [ \$now -ge \$least ] || least=\$now; sleep 0.2; done; echo \$least" > "$VM_DIR/keep/$fault.left"
-	[ "$(cat "$VM_DIR/keep/$fault.left")" -ge 64 ] || happened "$(cat "$VM_DIR/keep/$fault.left") MiB available"
+	local left
+	left=$(ON_TIMEOUT=120 on 1 "left() { awk '/^MemAvailable/ { print int(\$2 / 1024) }' /proc/meminfo; }
+		stress-ng --vm 1 --vm-bytes \$((\$(left) - 40))M --vm-locked --vm-keep > /tmp/squeeze 2>&1 & pid=\$!; t=\$SECONDS
+		until [ \$(left) -lt 64 ] || [ \$((SECONDS - t)) -ge 60 ]; do sleep 0.2; done; left
+		sleep $5; kill \$pid; wait \$pid || true")
+	[ "$left" -ge 64 ] || happened "$left MiB available"
 }
 
 # load_start, load_end: swapcheck on the client; at its end every page is verified. What it says is no page of its control group: such are swapped.
