@@ -499,15 +499,18 @@ static bool renewed(struct owned *own)
 				  le64toh(own->opened.session.lease_address));
 }
 
-/* False: the lease was lost meanwhile. */
+/* False: the lease or the connection was lost meanwhile: a donor gives up one that says nothing. */
 static bool line_comes(struct owned *own)
 {
 	struct pollfd input = { .fd = 0, .events = POLLIN };
+	union farswap_msg ping, pong;
 	char line[16];
 
-	while (poll(&input, 1, 300) == 0)
-		if (!renewed(own))
+	while (poll(&input, 1, 300) == 0) {
+		farswap_msg_make(&ping, FARSWAP_MSG_PING, 0);
+		if (!renewed(own) || fake_ask(&own->client, &ping, &pong) != FARSWAP_MSG_PONG)
 			return false;
+	}
 	return fgets(line, sizeof(line), stdin);
 }
 
