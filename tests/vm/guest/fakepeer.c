@@ -182,6 +182,21 @@ static int cmd_other_name(char **argv)
 	return refused ? 0 : 1;
 }
 
+/* a good message, and no HELLO before it: not even an answer */
+static int open_early(void)
+{
+	union farswap_msg msg;
+	struct client client;
+	bool dropped;
+
+	if (fake_open_tls(&client))
+		return 1;
+	farswap_msg_make(&msg, FARSWAP_MSG_OPEN, 1);
+	dropped = client_send(&client, &msg, sizeof(msg.session)) || client_receive(&client, &msg) < 0;
+	client_close(&client);
+	return dropped ? 0 : fake_fail("OPEN before HELLO", "answered");
+}
+
 /* mangled: one message of each kind of wrongness, each must end its connection */
 static int cmd_mangled(char **argv)
 {
@@ -212,7 +227,9 @@ static int cmd_mangled(char **argv)
 			return fake_fail(cases[i].what, "accepted");
 		client_close(&client);
 	}
-	printf("refused=%u\n", i);
+	if (open_early())
+		return 1;
+	printf("refused=%u\n", i + 1);
 	return 0;
 }
 
