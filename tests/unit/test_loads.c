@@ -151,6 +151,27 @@ static void one_live_replica_is_enough(void **state)
 	assert_int_equal(world_counters(core).degraded, 1);
 }
 
+/* Its donor goes while the READ is on its way, which may have brought half of the page. */
+static void a_failed_read_is_made_good_by_another_replica(void **state)
+{
+	struct fsw_load load;
+	unsigned int lost, m;
+
+	(void)state;
+	world_quiet();
+	for (lost = 0; lost < 2; lost++) {
+		assert_true(fsw_load_begin(core, &load, 42, false));
+		for (m = 0; m < 3; m++)
+			if (load.reads[m])
+				world_kill(m);
+		memset(back, 0, sizeof(back));
+		assert_int_equal(fsw_load_end(core, &load, back), 0);
+		assert_memory_equal(page, back, sizeof(page));
+	}
+	assert_int_equal(world_counters(core).read_failovers, 2);
+	assert_int_equal(world_counters(core).load_errors, 0);
+}
+
 static void no_replica_is_an_error_not_a_page(void **state)
 {
 	unsigned int i;
@@ -208,6 +229,7 @@ int main(void)
 		LOADS(a_slow_replica_is_not_waited_for),
 		LOADS(a_copy_known_to_be_wrong_is_the_last_to_be_read),
 		LOADS(one_live_replica_is_enough),
+		LOADS(a_failed_read_is_made_good_by_another_replica),
 		LOADS(no_replica_is_an_error_not_a_page),
 		LOADS(a_page_with_no_good_copy_stays_an_error_until_it_is_rewritten),
 		cmocka_unit_test(crc32c_is_castagnoli),
