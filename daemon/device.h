@@ -244,8 +244,15 @@ void adopt_start(void);
 int adopt_remember(const char *name);
 void adopt_forget(void);
 
-/* leftover.c: slabs of a session that nobody here knows of */
+/* leftover.c: slabs that a donor holds for nothing */
 void leftover_advance(void);
+/* it goes back, unless the extents, read anew, have it */
+void leftover_keep(const struct repair_slab *slab);
+/* ask for what can be asked for now; how many are left */
+unsigned int leftover_release(void);
+/* does one at that peer wait to go back? */
+bool leftover_at(const struct device_peer *peer);
+void leftover_make_release(union farswap_msg *msg, const struct device_peer *peer, uint64_t slab);
 
 /* upkeep.c: what is done each second while the device is up */
 void upkeep_advance(void);

@@ -1,12 +1,126 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Slabs that a donor has in the session and that nobody here knows of: granted to a daemon that ended before it noted them, or
- * that was to give them back. Each peer that goes live, also by adoption or a rejoin, is asked once for its list; what is no
- * member goes back. Asked while no grant is on its way: all that is listed is either used already or left over.
+ * Slabs that a donor holds for nothing: granted for a copy that came to nothing, or found. Each peer that goes live, also by
+ * adoption or a rejoin, is asked once for the list of what it has in the session, as a daemon may have ended before it noted a slab, or
+ * gave it back; what is no member goes back. Asked while no grant is on its way: all that is listed is either used already or left over.
  */
 #include <endian.h>
 
 #include "device.h"
+#include "farswapd.h"
+
+static struct device_repair *const r = &device.repair;
+
+void leftover_keep(const struct repair_slab *slab)
+{
+	unsigned int i;
+
+	/* there is a place: no copy is begun without one */
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
+		if (r->orphans[i].peer)
+			continue;
+		r->orphans[i] = *slab;
+		return;
+	}
+}
+
+bool leftover_at(const struct device_peer *peer)
+{
+	unsigned int i;
+
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
+		if (r->orphans[i].peer && peer_live(r->orphans[i].peer) == peer)
+			return true;
+	return false;
+}
+
+static bool is_member(uint64_t slab)
+{
+	size_t i, k;
+
+	for (i = 0; i < device.table.n; i++)
+		for (k = 0; k < device.table.extents[i].n; k++)
+			if (device.table.extents[i].members[k].slab == slab)
+				return true;
+	for (i = 0; i < device.build.n; i++)
+		if (device.build.members[i].slab == slab)
+			return true;
+	return false;
+}
+
+/* a slab at that live peer goes back, unless it is in use; false: too many wait for that already */
+static bool give_back(const struct device_peer *peer, uint64_t slab)
+{
+	unsigned int i, waiting = 0;
+
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
+		if (r->orphans[i].peer && r->orphans[i].slab == slab)
+			return true;
+		waiting += r->orphans[i].peer != 0;
+	}
+	if (is_member(slab) || r->copy.slab == slab)
+		return true;
+	if (r->copy.peer || r->step != REPAIR_IDLE || waiting >= REPAIR_ORPHANS_MAX - 1)
+		return false;		/* a place is left for the next copy */
+	leftover_keep(&(struct repair_slab) { .peer = peer->number, .slab = slab });
+	return true;
+}
+
+static void on_orphan_released(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	struct repair_slab *orphan = arg;
+	unsigned int code = 0;
+
+	(void)link;
+	device.in_air--;
+	orphan->asked = false;
+	if (answer && le16toh(answer->head.type) == FARSWAP_MSG_REJECT)
+		code = le16toh(answer->reject.code);
+	if (answer && (!code || code == FARSWAP_REJECT_NO_SLAB || code == FARSWAP_REJECT_NO_SESSION))
+		orphan->peer = 0;
+	else
+		orphan->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
+	device_kick();
+}
+
+void leftover_make_release(union farswap_msg *msg, const struct device_peer *peer, uint64_t slab)
+{
+	farswap_msg_make(msg, FARSWAP_MSG_RELEASE, 0);
+	msg->slab.session = htole64(peer->session);
+	msg->slab.slab = htole64(slab);
+}
+
+static void release_orphan(struct repair_slab *orphan)
+{
+	struct device_peer *peer = peer_live(orphan->peer);
+	union farswap_msg msg;
+
+	/* with the session of a lost peer all its slabs end */
+	if (is_member(orphan->slab) || peer_standing(orphan->peer) == STANDING_LOST || (peer && peer->closed)) {
+		orphan->peer = 0;
+		return;
+	}
+	/* an extent in the making may be granted the same slab once more */
+	if (!peer || orphan->asked || build_active() || farswap_now_ns() < orphan->retry_ns)
+		return;
+	leftover_make_release(&msg, peer, orphan->slab);
+	if (!link_request(peer->link, &msg, on_orphan_released, orphan))
+		return;
+	orphan->asked = true;
+	device.in_air++;
+}
+
+unsigned int leftover_release(void)
+{
+	unsigned int i, left = 0;
+
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
+		if (r->orphans[i].peer)
+			release_orphan(&r->orphans[i]);
+		left += r->orphans[i].peer != 0;
+	}
+	return left;
+}
 
 /* false: not now; the rest is asked for again */
 static bool take(struct device_peer *peer, const struct farswap_msg_listed *listed)
@@ -14,7 +128,7 @@ static bool take(struct device_peer *peer, const struct farswap_msg_listed *list
 	uint32_t i, n = le32toh(listed->n);
 
 	for (i = 0; i < n; i++) {
-		if (device.stale || !repair_give_back(peer, le64toh(listed->slabs[i])))
+		if (device.stale || !give_back(peer, le64toh(listed->slabs[i])))
 			return false;
 		peer->listed = le64toh(listed->slabs[i]);
 	}

@@ -16,7 +16,6 @@
 
 #define PIECE_BYTES	(4ull << 20)
 #define GAP_BYTES	(64ull << 10)	/* costs less to push than another message */
-#define RETRY_NS	2000000000ull
 #define NO_TARGET_NS	5000000000ull
 #define AWAY_NS		10000000000ull	/* a try that a member is missing for costs a whole push */
 #define TRIES_A_TURN	16	/* extents for which a target is looked for */
@@ -67,24 +66,11 @@ static void forget_copy(void)
 	explicit_bzero(r->token, sizeof(r->token));
 }
 
-static void keep_orphan(const struct repair_slab *slab)
-{
-	unsigned int i;
-
-	/* there is a place: no copy is begun without one */
-	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
-		if (r->orphans[i].peer)
-			continue;
-		r->orphans[i] = *slab;
-		return;
-	}
-}
-
 /* the one door of success and failure alike */
 static void over(void)
 {
 	if (r->copy.peer)
-		keep_orphan(&r->copy);	/* unless the extents, read anew, have it */
+		leftover_keep(&r->copy);	/* unless the extents, read anew, have it */
 	memset(&r->copy, 0, sizeof(r->copy));
 	forget_copy();
 	r->step = REPAIR_IDLE;
@@ -105,7 +91,7 @@ static void fail(const char *format, ...)
 	va_end(args);
 	farswap_log_limited(&limit, "%s: %s", device.name, r->why);
 	if (extent)
-		extent->retry_ns = farswap_now_ns() + RETRY_NS;
+		extent->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
 	over();
 }
 
@@ -155,96 +141,6 @@ static struct nl_msg *extent_msg(int cmd, uint32_t generation)
 	return msg;
 }
 
-/* --- slabs that were granted for nothing --- */
-
-static bool is_member(uint64_t slab)
-{
-	size_t i, k;
-
-	for (i = 0; i < device.table.n; i++)
-		for (k = 0; k < device.table.extents[i].n; k++)
-			if (device.table.extents[i].members[k].slab == slab)
-				return true;
-	for (i = 0; i < device.build.n; i++)
-		if (device.build.members[i].slab == slab)
-			return true;
-	return false;
-}
-
-bool repair_give_back(const struct device_peer *peer, uint64_t slab)
-{
-	unsigned int i, waiting = 0;
-
-	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
-		if (r->orphans[i].peer && r->orphans[i].slab == slab)
-			return true;
-		waiting += r->orphans[i].peer != 0;
-	}
-	if (is_member(slab) || r->copy.slab == slab)
-		return true;
-	if (r->copy.peer || r->step != REPAIR_IDLE || waiting >= REPAIR_ORPHANS_MAX - 1)
-		return false;		/* a place is left for the next copy */
-	keep_orphan(&(struct repair_slab) { .peer = peer->number, .slab = slab });
-	return true;
-}
-
-static void on_orphan_released(struct link *link, const union farswap_msg *answer, void *arg)
-{
-	struct repair_slab *orphan = arg;
-	unsigned int code = 0;
-
-	(void)link;
-	device.in_air--;
-	orphan->asked = false;
-	if (answer && le16toh(answer->head.type) == FARSWAP_MSG_REJECT)
-		code = le16toh(answer->reject.code);
-	if (answer && (!code || code == FARSWAP_REJECT_NO_SLAB || code == FARSWAP_REJECT_NO_SESSION))
-		orphan->peer = 0;
-	else
-		orphan->retry_ns = farswap_now_ns() + RETRY_NS;
-	device_kick();
-}
-
-static void make_release(union farswap_msg *msg, const struct device_peer *peer, uint64_t slab)
-{
-	farswap_msg_make(msg, FARSWAP_MSG_RELEASE, 0);
-	msg->slab.session = htole64(peer->session);
-	msg->slab.slab = htole64(slab);
-}
-
-static void release_orphan(struct repair_slab *orphan)
-{
-	struct device_peer *peer = peer_live(orphan->peer);
-	union farswap_msg msg;
-
-	/* with the session of a lost peer all its slabs end */
-	if (is_member(orphan->slab) || peer_standing(orphan->peer) == STANDING_LOST || (peer && peer->closed)) {
-		orphan->peer = 0;
-		return;
-	}
-	/* an extent in the making may be granted the same slab once more */
-	if (!peer || orphan->asked || build_active() || farswap_now_ns() < orphan->retry_ns)
-		return;
-	make_release(&msg, peer, orphan->slab);
-	if (!link_request(peer->link, &msg, on_orphan_released, orphan))
-		return;
-	orphan->asked = true;
-	device.in_air++;
-}
-
-/* how many are left */
-static unsigned int release_orphans(void)
-{
-	unsigned int i, left = 0;
-
-	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
-		if (r->orphans[i].peer)
-			release_orphan(&r->orphans[i]);
-		left += r->orphans[i].peer != 0;
-	}
-	return left;
-}
-
 /* --- what is next --- */
 
 static void view_of(const struct device_extent *extent, struct plan_extent *view)
@@ -271,16 +167,6 @@ static bool is_taken(const struct device_peer *peer)
 	return false;
 }
 
-static bool has_orphan(const struct device_peer *peer)
-{
-	unsigned int i;
-
-	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
-		if (r->orphans[i].peer && peer_live(r->orphans[i].peer) == peer)
-			return true;
-	return false;
-}
-
 /* orphans: how many wait to be given back; there must be a place for one more */
 static struct device_peer *choose_target(unsigned int orphans)
 {
@@ -292,7 +178,7 @@ static struct device_peer *choose_target(unsigned int orphans)
 	if (orphans == REPAIR_ORPHANS_MAX)
 		return NULL;
 	for (i = 0; i < n; i++)
-		nodes[i].barred |= has_orphan(map[i]);
+		nodes[i].barred |= leftover_at(map[i]);
 	chosen = placement_pick(nodes, n, &device.seed);
 	return chosen < 0 ? NULL : map[chosen];
 }
@@ -306,7 +192,7 @@ static void on_opened(int error, const char *why, const struct kernel_answer *an
 		over();
 		return;
 	}
-	r->open_ns = farswap_now_ns() + RETRY_NS;
+	r->open_ns = farswap_now_ns() + REPAIR_RETRY_NS;
 	fail("not unsealed: %s", why);
 }
 
@@ -350,7 +236,7 @@ static void choose(void)
 	struct device_extent *best;
 	struct plan_extent view;
 	uint64_t now = farswap_now_ns();
-	unsigned int rank, best_rank, tries = 0, orphans = release_orphans();
+	unsigned int rank, best_rank, tries = 0, orphans = leftover_release();
 	bool unsettled;
 	size_t i;
 
@@ -442,7 +328,7 @@ static void renew(struct device_peer *target)
 {
 	union farswap_msg msg;
 
-	make_release(&msg, target, r->copy.slab);
+	leftover_make_release(&msg, target, r->copy.slab);
 	if (!ask(target, &msg, on_renewed))
 		fail("%s cannot be asked for a slab", target->link->node->name);
 }

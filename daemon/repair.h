@@ -22,6 +22,7 @@
 #include "plan.h"
 
 #define REPAIR_ORPHANS_MAX	8
+#define REPAIR_RETRY_NS		2000000000ull
 
 enum repair_step {
 	REPAIR_IDLE,
@@ -87,9 +88,6 @@ struct repair_progress {
 void repair_advance(void);
 void repair_progress(struct repair_progress *out);
 const char *repair_step_text(enum repair_step step);
-struct device_peer;
-/* a slab at that live peer goes back, unless it is in use; false: too many wait for that already */
-bool repair_give_back(const struct device_peer *peer, uint64_t slab);
 /* forget all of it, at the end of the device */
 void repair_reset(void);
 

@@ -175,6 +175,7 @@ static void do_scan(u64 slot)
 
 static void members_meanwhile(u64 slot);
 static void bury_meanwhile(void);
+static void do_kill(void);
 
 static void other_cpu(void)
 {
@@ -183,8 +184,12 @@ static void other_cpu(void)
 	if (storing == -2)
 		return;
 	slot = busy >= 0 && world_random(2) ? (u64)busy : world_random(SLOTS);
+	if (!world_random(4))	/* one that is just being looked at */
+		slot = (world_random(2) ? core->mend.slot : core->compact.slot) % SLOTS;
 	bury_meanwhile();
-	if (!world_random(6))
+	if (!world_random(500))
+		do_kill();
+	else if (!world_random(6))
 		members_meanwhile(slot);
 	else if (world_random(3))
 		do_store(slot);
@@ -469,7 +474,7 @@ static void members_meanwhile(u64 slot)
 	struct fsw_extent *e;
 	unsigned int f;
 
-	if (world_rcu_outside || fsw_entry_state(entry) != FARSWAP_SLOT_STORED)
+	if (world_rcu_outside || core->extents.lock.held || fsw_entry_state(entry) != FARSWAP_SLOT_STORED)
 		return;
 	e = fsw_frame_extent(&core->extents, fsw_entry_index(entry));
 	for (f = 0; f < core->extents.frames; f++)

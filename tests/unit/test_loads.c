@@ -51,6 +51,42 @@ static void a_staged_page_is_read_from_staging(void **state)
 	assert_int_equal(world_counters(core).loads_staged, 1);
 }
 
+static char newer[FSW_PAGE];
+static bool came;
+
+/* Another CPU stores the page anew, and others until its place in staging is one of theirs. */
+static void stage_anew(void)
+{
+	unsigned int i;
+
+	if (came)
+		return;
+	came = true;
+	assert_int_equal(fsw_store(core, 42, newer), 0);
+	for (i = 0; i < 64; i++)
+		assert_int_equal(fsw_store(core, 100 + i, newer), 0);
+}
+
+static void a_place_that_is_used_again_while_it_is_copied_is_seen(void **state)
+{
+	unsigned int i, times = 0;
+
+	(void)state;
+	for (i = 0; i < FSW_PAGE; i++)
+		newer[i] = i * 5 + i / 256;
+	for (i = 0; i < 2000; i++) {
+		world_quiet();
+		assert_int_equal(fsw_store(core, 42, page), 0);
+		came = false;
+		world.other_cpu = stage_anew;
+		assert_int_equal(fsw_load(core, 42, back), 0);
+		world.other_cpu = NULL;
+		assert_true(!memcmp(back, page, sizeof(page)) || (came && !memcmp(back, newer, sizeof(newer))));
+		times += came;
+	}
+	assert_true(times > 100);
+}
+
 static void a_slot_never_written_reads_as_zeros(void **state)
 {
 	static const char zeros[FSW_PAGE];
@@ -151,6 +187,27 @@ static void one_live_replica_is_enough(void **state)
 	assert_int_equal(world_counters(core).degraded, 1);
 }
 
+/* Its donor goes while the READ is on its way, which may have brought half of the page. */
+static void a_failed_read_is_made_good_by_another_replica(void **state)
+{
+	struct fsw_load load;
+	unsigned int lost, m;
+
+	(void)state;
+	world_quiet();
+	for (lost = 0; lost < 2; lost++) {
+		assert_true(fsw_load_begin(core, &load, 42, false));
+		for (m = 0; m < 3; m++)
+			if (load.reads[m])
+				world_kill(m);
+		memset(back, 0, sizeof(back));
+		assert_int_equal(fsw_load_end(core, &load, back), 0);
+		assert_memory_equal(page, back, sizeof(page));
+	}
+	assert_int_equal(world_counters(core).read_failovers, 2);
+	assert_int_equal(world_counters(core).load_errors, 0);
+}
+
 static void no_replica_is_an_error_not_a_page(void **state)
 {
 	unsigned int i;
@@ -201,6 +258,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		LOADS(a_staged_page_is_read_from_staging),
+		LOADS(a_place_that_is_used_again_while_it_is_copied_is_seen),
 		LOADS(a_slot_never_written_reads_as_zeros),
 		LOADS(a_freed_slot_reads_as_zeros_and_holds_no_frame),
 		LOADS(a_flipped_bit_is_seen_and_another_copy_read),
@@ -208,6 +266,7 @@ int main(void)
 		LOADS(a_slow_replica_is_not_waited_for),
 		LOADS(a_copy_known_to_be_wrong_is_the_last_to_be_read),
 		LOADS(one_live_replica_is_enough),
+		LOADS(a_failed_read_is_made_good_by_another_replica),
 		LOADS(no_replica_is_an_error_not_a_page),
 		LOADS(a_page_with_no_good_copy_stays_an_error_until_it_is_rewritten),
 		cmocka_unit_test(crc32c_is_castagnoli),

@@ -238,6 +238,44 @@ static void holes_are_filled_or_compacted(void **state)
 	check();
 }
 
+/* Another CPU stores or frees a page: any, or the one that is just being moved. */
+static void change_one(void)
+{
+	u64 page[FSW_PAGE / 8], slot = world_random(2) ? core->compact.slot % SLOTS : world_random(SLOTS);
+	bool was = world_worker;
+
+	world_worker = false;
+	if (world_random(2)) {
+		drop(slot);
+	} else {
+		page_make(page, slot, version[slot] + 1, noise_of(slot, version[slot] + 1));
+		if (!fsw_store(core, slot, page))
+			version[slot]++;
+	}
+	world_worker = was;
+}
+
+static void a_page_that_changes_while_it_is_moved_stays_what_it_is(void **state)
+{
+	unsigned int round;
+	u64 slot;
+
+	(void)state;
+	start(8, FARSWAP_CODEC_LZ4);
+	for (round = 0; round < 4; round++) {
+		for (slot = 0; slot < SLOTS; slot++)
+			put(slot);
+		for (slot = 0; slot < SLOTS; slot++)
+			if (world_random(4))
+				drop(slot);
+		world.other_cpu = change_one;
+		world_quiet();
+		world.other_cpu = NULL;
+		check();
+	}
+	assert_true(world_counters(core).compacted > SLOTS / 4);
+}
+
 static void a_donor_lost_while_packing_loses_nothing(void **state)
 {
 	static const unsigned int set[] = { 3, 4, 5 };
@@ -316,6 +354,7 @@ int main(void)
 		cmocka_unit_test_teardown(another_codec_changes_only_new_stores, stop),
 		cmocka_unit_test_teardown(packed_frames_hold_next_to_no_holes, stop),
 		cmocka_unit_test_teardown(holes_are_filled_or_compacted, stop),
+		cmocka_unit_test_teardown(a_page_that_changes_while_it_is_moved_stays_what_it_is, stop),
 		cmocka_unit_test_teardown(a_donor_lost_while_packing_loses_nothing, stop),
 		cmocka_unit_test_teardown(a_page_without_a_frame_gets_one_made_of_holes, stop),
 		cmocka_unit_test_teardown(runs_that_became_empty_are_packed_again, stop),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* When a donor ends a client's session, and when it does not: no timer but the lease's may take what may be the only good copy. */
 #include <endian.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,12 +21,20 @@
 
 #define TIMERS	8
 
+struct queue {			/* as much of it as is needed here */
+	struct queue *next;
+	struct session *session;
+};
+
 static struct { sd_event_time_handler_t handler; void *arg; } timers[TIMERS];
 static sd_event_time_handler_t look;	/* at leases: the one timer that is no session's, and sets itself */
 static uint64_t now;
 static struct farswap_lease_word page;
-static unsigned int n_timers, n_slabs, zeroed, words;
+static unsigned int n_timers, n_slabs, zeroed, words, n_queues;
+static unsigned int revoked_early;	/* regions, while there were queue pairs */
+static bool stuck;			/* regions cannot be revoked */
 static struct ibv_pd domain;
+static struct ibv_mr region;
 static struct donor_conn *const conn = (struct donor_conn *)&domain;	/* only compared */
 static const uint8_t boot_id[16] = { 1 }, other_boot_id[16] = { 2 };
 
@@ -101,7 +110,10 @@ int ibv_dealloc_pd(struct ibv_pd *pd)
 
 void rdma_queue_destroy(struct queue *queue)
 {
-	(void)queue;
+	queue->session->queues = queue->next;
+	queue->session->n_queues--;
+	n_queues--;
+	free(queue);
 }
 
 void push_session_gone(struct session *session)
@@ -130,18 +142,23 @@ struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
 	(void)pd;
 	slab->bytes = bytes;
 	slab->number = farswap_unique();
+	slab->mr = &region;
 	n_slabs++;
 	return slab;
 }
 
 int slab_revoke(struct slab *slab)
 {
-	(void)slab;
+	if (stuck)
+		return -EBUSY;
+	revoked_early += n_queues > 0;
+	slab->mr = NULL;
 	return 0;
 }
 
 void slab_free(struct slab *slab)
 {
+	assert_null(slab->mr);	/* a late WRITE would land in what is zeroed and used again */
 	free(slab);
 	n_slabs--;
 	zeroed++;
@@ -181,6 +198,17 @@ static uint64_t begin(unsigned int slabs)
 	while (slabs--)
 		assert_non_null(session_grant(session, slabs, 1, 4096));
 	return number;
+}
+
+static void connect_queue(struct session *session)
+{
+	struct queue *queue = calloc(1, sizeof(*queue));
+
+	queue->session = session;
+	queue->next = session->queues;
+	session->queues = queue;
+	session->n_queues++;
+	n_queues++;
 }
 
 static void a_client_that_is_cut_off_finds_its_slabs_again(void **state)
@@ -313,6 +341,94 @@ static void a_client_that_rejoins_has_its_lease_anew(void **state)
 	session_init(0);
 }
 
+static void another_client_does_not_have_it(void **state)
+{
+	uint64_t number = begin(1);
+
+	(void)state;
+	assert_non_null(session_find(number, "client"));
+	assert_null(session_find(number, "another"));
+	session_close(session_find(number, "client"), "the test ends");
+	hours_pass();
+}
+
+static void what_could_reach_its_slabs_goes_before_them(void **state)
+{
+	struct session *session = session_find(begin(3), "client");
+
+	(void)state;
+	connect_queue(session);
+	connect_queue(session);
+	revoked_early = 0;
+	session_close(session, "the test ends");
+	assert_int_equal(n_queues, 0);
+	assert_int_equal(revoked_early, 0);
+	assert_int_equal(zeroed, 0);
+	hours_pass();
+	assert_int_equal(zeroed, 3);
+}
+
+static void a_region_that_stays_keeps_its_memory(void **state)
+{
+	struct session *session = session_find(begin(2), "client");
+	struct slab *slab = session->slabs;
+
+	(void)state;
+	stuck = true;
+	assert_int_equal(session_release(session, slab), -EBUSY);
+	assert_ptr_equal(session_slab(session, slab->number), slab);
+	stuck = false;
+	assert_int_equal(session_release(session, slab), 0);
+	assert_int_equal(zeroed, 1);
+	slab = session->slabs;
+	stuck = true;
+	session_close(session, "the test ends");
+	hours_pass();
+	assert_int_equal(zeroed, 1);	/* out of use until the daemon ends */
+	stuck = false;
+	n_slabs--;
+	free(slab);
+}
+
+static void a_token_opens_one_queue_pair_in_its_time(void **state)
+{
+	uint8_t token[FARSWAP_TOKEN_BYTES], late[FARSWAP_TOKEN_BYTES], wrong[FARSWAP_TOKEN_BYTES];
+	struct session *session = session_find(begin(0), "client");
+	uint64_t other = begin(0);
+
+	(void)state;
+	now += 1000000000;	/* 0 is no token's time */
+	assert_int_equal(session_new_token(session, token), 0);
+	memcpy(wrong, token, sizeof(wrong));
+	wrong[15] ^= 1;
+	assert_null(session_take_token(session->number, wrong));
+	assert_null(session_take_token(other, token));
+	assert_ptr_equal(session_take_token(session->number, token), session);
+	assert_null(session_take_token(session->number, token));
+	assert_int_equal(session_new_token(session, late), 0);
+	now += 61000000000ull;
+	assert_null(session_take_token(session->number, late));
+	session_close(session, "the test ends");
+	session_close(session_find(other, "client"), "the test ends");
+	hours_pass();
+}
+
+static void a_rejoin_ends_what_was_there_before(void **state)
+{
+	struct session *session = session_find(begin(1), "client");
+	uint8_t token[FARSWAP_TOKEN_BYTES];
+
+	(void)state;
+	connect_queue(session);
+	assert_int_equal(session_new_token(session, token), 0);
+	session_rejoin(session);
+	assert_int_equal(n_queues, 0);
+	assert_null(session_take_token(session->number, token));
+	assert_int_equal(session->n_slabs, 1);
+	session_close(session, "the test ends");
+	hours_pass();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +440,11 @@ int main(void)
 		cmocka_unit_test(one_without_slabs_goes_with_its_connections),
 		cmocka_unit_test(its_lease_ends_it_whatever_its_daemon_says),
 		cmocka_unit_test(a_client_that_rejoins_has_its_lease_anew),
+		cmocka_unit_test(another_client_does_not_have_it),
+		cmocka_unit_test(what_could_reach_its_slabs_goes_before_them),
+		cmocka_unit_test(a_region_that_stays_keeps_its_memory),
+		cmocka_unit_test(a_token_opens_one_queue_pair_in_its_time),
+		cmocka_unit_test(a_rejoin_ends_what_was_there_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,33 +3,21 @@
  * A peer that misbehaves on purpose, for the tests. It speaks to a real farswapd with the same TLS and message code,
  * as one of the nodes of cluster.conf. Exit code 0: what the command says happened; 1: it did not; 2: usage.
  */
-#include <arpa/inet.h>
-#include <endian.h>
+#include "fakepeer.h"
+
 #include <errno.h>
-#include <poll.h>
-#include <rdma/rdma_cma.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include "client.h"
-#include "conf.h"
-#include "crc32c.h"
 #include "log.h"
-#include "msg.h"
 #include "tls.h"
 #include "unique.h"
 
 #define WAIT_MS	10000
 
-static struct farswap_conf conf;
-static struct farswap_node *self, *peer;
-static uint8_t key[FARSWAP_KEY_BYTES];
+struct fake fake;
 
-static int fail(const char *what, const char *why)
+int fake_fail(const char *what, const char *why)
 {
 	printf("%s: %s\n", what, why);
 	return 1;
@@ -37,7 +25,7 @@ static int fail(const char *what, const char *why)
 
 static bool any_node(const char *name)
 {
-	return farswap_conf_node(&conf, name) != NULL;
+	return farswap_conf_node(&fake.conf, name) != NULL;
 }
 
 /* the other side has closed, by an end or a reset */
@@ -60,13 +48,13 @@ static int throw_raw(size_t bytes)
 	ssize_t n;
 	bool closed;
 
-	if (!garbage || client_connect(&client, &peer->addr, &self->addr, WAIT_MS))
-		return fail("connect", client.why);
+	if (!garbage || client_connect(&client, &fake.peer->addr, &fake.self->addr, WAIT_MS))
+		return fake_fail("connect", client.why);
 	while (done < bytes) {
 		size_t part = bytes - done > 256 ? 256 : bytes - done;
 
 		if (getrandom(garbage + done, part, 0) != (ssize_t)part)
-			return fail("random", "none");
+			return fake_fail("random", "none");
 		done += part;
 	}
 	for (done = 0; done < bytes; done += (size_t)n) {
@@ -78,7 +66,7 @@ static int throw_raw(size_t bytes)
 	closed = wait_closed(client.fd);
 	client_close(&client);
 	free(garbage);
-	return closed ? 0 : fail("raw", "not dropped in time");
+	return closed ? 0 : fake_fail("raw", "not dropped in time");
 }
 
 /* raw FROM TO STEP: random bytes without TLS, each length on a connection of its own */
@@ -94,10 +82,10 @@ static int cmd_raw(char **argv)
 	return 0;
 }
 
-static int open_tls(struct client *client)
+int fake_open_tls(struct client *client)
 {
-	if (client_connect(client, &peer->addr, &self->addr, WAIT_MS) || client_handshake(client, self->name, key))
-		return fail("connect", client->why);
+	if (client_connect(client, &fake.peer->addr, &fake.self->addr, WAIT_MS) || client_handshake(client, fake.self->name, fake.key))
+		return fake_fail("connect", client->why);
 	return 0;
 }
 
@@ -108,7 +96,7 @@ static int throw_inside(size_t bytes, bool with_magic)
 	union farswap_msg msg;
 	int closed;
 
-	if (open_tls(&client))
+	if (fake_open_tls(&client))
 		return 1;
 	if (with_magic) {
 		farswap_msg_make(&msg, FARSWAP_MSG_HELLO, 1);
@@ -126,7 +114,7 @@ static int throw_inside(size_t bytes, bool with_magic)
 	/* random bytes in the place of the version look like another version, which is refused with an answer */
 	closed = client_receive(&client, &msg) < 0 || le16toh(msg.head.type) == FARSWAP_MSG_REJECT;
 	client_close(&client);
-	return closed ? 0 : fail("inside", "answered instead of dropped");
+	return closed ? 0 : fake_fail("inside", "answered instead of dropped");
 }
 
 /* inside FROM TO STEP: the same inside of TLS, as random bytes */
@@ -148,10 +136,10 @@ static int cmd_hello(char **argv)
 	struct client client;
 	union farswap_msg answer;
 
-	if (open_tls(&client))
+	if (fake_open_tls(&client))
 		return 1;
-	if (client_hello(&client, self->name, conf.slab_bytes, (unsigned int)atoi(argv[0]), &answer)) {
-		printf("%s %s\n", peer->name, client.why);
+	if (client_hello(&client, fake.self->name, fake.conf.slab_bytes, (unsigned int)atoi(argv[0]), &answer)) {
+		printf("%s %s\n", fake.peer->name, client.why);
 		client_close(&client);
 		return 1;
 	}
@@ -168,12 +156,12 @@ static int cmd_wrong_key(char **argv)
 	bool refused;
 
 	(void)argv;
-	if (getrandom(key, sizeof(key), 0) != sizeof(key))
-		return fail("random", "none");
-	if (client_connect(&client, &peer->addr, &self->addr, WAIT_MS))
-		return fail("connect", client.why);
-	refused = client_handshake(&client, self->name, key) ||
-		  client_hello(&client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer);
+	if (getrandom(fake.key, sizeof(fake.key), 0) != sizeof(fake.key))
+		return fake_fail("random", "none");
+	if (client_connect(&client, &fake.peer->addr, &fake.self->addr, WAIT_MS))
+		return fake_fail("connect", client.why);
+	refused = client_handshake(&client, fake.self->name, fake.key) ||
+		  client_hello(&client, fake.self->name, fake.conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer);
 	printf("%s\n", refused ? client.why : "accepted");
 	client_close(&client);
 	return refused ? 0 : 1;
@@ -186,12 +174,27 @@ static int cmd_other_name(char **argv)
 	union farswap_msg answer;
 	bool refused;
 
-	if (open_tls(&client))
+	if (fake_open_tls(&client))
 		return 1;
-	refused = client_hello(&client, argv[0], conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer);
+	refused = client_hello(&client, argv[0], fake.conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer);
 	printf("%s\n", refused ? client.why : "accepted");
 	client_close(&client);
 	return refused ? 0 : 1;
+}
+
+/* a good message, and no HELLO before it: not even an answer */
+static int open_early(void)
+{
+	union farswap_msg msg;
+	struct client client;
+	bool dropped;
+
+	if (fake_open_tls(&client))
+		return 1;
+	farswap_msg_make(&msg, FARSWAP_MSG_OPEN, 1);
+	dropped = client_send(&client, &msg, sizeof(msg.session)) || client_receive(&client, &msg) < 0;
+	client_close(&client);
+	return dropped ? 0 : fake_fail("OPEN before HELLO", "answered");
 }
 
 /* mangled: one message of each kind of wrongness, each must end its connection */
@@ -210,21 +213,23 @@ static int cmd_mangled(char **argv)
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		int ret;
 
-		if (open_tls(&client))
+		if (fake_open_tls(&client))
 			return 1;
 		farswap_msg_make(&msg, FARSWAP_MSG_HELLO, 1);
 		msg.hello.version = htole16(FARSWAP_WIRE_VERSION);
 		msg.hello.page_bytes = htole32(FARSWAP_FRAME_BYTES);
-		msg.hello.slab_bytes = htole64(conf.slab_bytes);
+		msg.hello.slab_bytes = htole64(fake.conf.slab_bytes);
 		msg.hello.incarnation = htole64(farswap_unique());
-		farswap_name_copy(msg.hello.name, self->name);
+		farswap_name_copy(msg.hello.name, fake.self->name);
 		((uint8_t *)&msg)[cases[i].at] = cases[i].value;
 		ret = client_send(&client, &msg, sizeof(msg.hello)) ? -1 : client_receive(&client, &msg);
 		if (ret >= 0 && le16toh(msg.head.type) != FARSWAP_MSG_REJECT)
-			return fail(cases[i].what, "accepted");
+			return fake_fail(cases[i].what, "accepted");
 		client_close(&client);
 	}
-	printf("refused=%u\n", i);
+	if (open_early())
+		return 1;
+	printf("refused=%u\n", i + 1);
 	return 0;
 }
 
@@ -236,8 +241,8 @@ static int cmd_crowd(char **argv)
 	char version[8], *args[] = { version };
 
 	for (i = 0; clients && i < n; i++)
-		if (client_connect(&clients[i], &peer->addr, &self->addr, WAIT_MS))
-			return fail("connect", clients[i].why);
+		if (client_connect(&clients[i], &fake.peer->addr, &fake.self->addr, WAIT_MS))
+			return fake_fail("connect", clients[i].why);
 	free(clients);	/* the sockets stay open until the end */
 	snprintf(version, sizeof(version), "%u", FARSWAP_WIRE_VERSION);
 	return cmd_hello(args);
@@ -269,11 +274,11 @@ static void serve_one(int fd, unsigned int version)
 /* serve VERSION: be node NAME itself, one that speaks another version, until killed */
 static int cmd_serve(char **argv)
 {
-	int one = 1, fd = socket(self->addr.sa.sa_family, SOCK_STREAM, 0);
+	int one = 1, fd = socket(fake.self->addr.sa.sa_family, SOCK_STREAM, 0);
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, &self->addr.sa, farswap_addr_bytes(&self->addr)) || listen(fd, 8))
-		return fail("listen", strerror(errno));
+	if (bind(fd, &fake.self->addr.sa, farswap_addr_bytes(&fake.self->addr)) || listen(fd, 8))
+		return fake_fail("listen", strerror(errno));
 	printf("serving\n");
 	fflush(stdout);
 	for (;;) {
@@ -284,222 +289,7 @@ static int cmd_serve(char **argv)
 	}
 }
 
-/* --- data channel --- */
-
-struct lane {
-	struct rdma_cm_id *id;
-	struct ibv_mr *mr;
-	char buf[4096];
-};
-
-static int connect_lane(struct lane *lane, const struct farswap_connect *connect)
-{
-	struct ibv_qp_init_attr attr = {
-		.qp_type = IBV_QPT_RC,
-		.cap = { .max_send_wr = 128, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1 },
-	};
-	struct rdma_conn_param param = {
-		.private_data = connect,
-		.private_data_len = sizeof(*connect),
-		.initiator_depth = 1,
-		.retry_count = 3,
-		.rnr_retry_count = 3,
-	};
-	union farswap_addr from = self->addr;
-
-	from.in.sin_port = 0;
-	memset(lane, 0, sizeof(*lane));
-	if (rdma_create_id(NULL, &lane->id, NULL, RDMA_PS_TCP))
-		return -1;
-	if (rdma_resolve_addr(lane->id, &from.sa, &peer->addr.sa, 2000) || rdma_resolve_route(lane->id, 2000) ||
-	    rdma_create_qp(lane->id, NULL, &attr))
-		return -1;
-	lane->mr = ibv_reg_mr(lane->id->pd, lane->buf, sizeof(lane->buf), IBV_ACCESS_LOCAL_WRITE);
-	if (!lane->mr)
-		return -1;
-	return rdma_connect(lane->id, &param);
-}
-
-static int open_leased(struct client *client, union farswap_msg *opened)
-{
-	union farswap_msg msg;
-
-	if (open_tls(client))
-		return -1;
-	if (client_hello(client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, opened)) {
-		fail("hello", client->why);
-		return -1;
-	}
-	farswap_msg_make(&msg, FARSWAP_MSG_OPEN, 2);
-	if (client_ask(client, &msg, opened) || le16toh(opened->head.type) != FARSWAP_MSG_OPENED) {
-		fail("open", farswap_reject_text(le16toh(opened->reject.code)));
-		return -1;
-	}
-	return 0;
-}
-
-static int open_session(struct client *client, uint64_t *session)
-{
-	union farswap_msg opened;
-
-	if (open_leased(client, &opened))
-		return -1;
-	*session = le64toh(opened.session.session);
-	return 0;
-}
-
-static int get_token(struct client *client, uint64_t session, struct farswap_connect *connect)
-{
-	union farswap_msg msg, answer;
-
-	farswap_msg_make(&msg, FARSWAP_MSG_TOKEN, 3);
-	msg.token.session = htole64(session);
-	if (client_ask(client, &msg, &answer) || le16toh(answer.head.type) != FARSWAP_MSG_TOKEN_OK) {
-		fail("token", "refused");
-		return -1;
-	}
-	memset(connect, 0, sizeof(*connect));
-	connect->magic = htole32(FARSWAP_WIRE_MAGIC);
-	connect->version = htole16(FARSWAP_WIRE_VERSION);
-	connect->session = htole64(session);
-	memcpy(connect->token, answer.token.token, sizeof(connect->token));
-	return 0;
-}
-
-static int connected_lane(struct client *client, uint64_t session, struct lane *lane)
-{
-	struct farswap_connect connect;
-
-	if (get_token(client, session, &connect))
-		return -1;
-	return connect_lane(lane, &connect) ? fail("queue pair", strerror(errno)) : 0;
-}
-
-static enum ibv_wc_status post_sge_and_wait(struct lane *lane, enum ibv_wr_opcode opcode, struct ibv_sge sge, uint32_t rkey, uint64_t address)
-{
-	struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = opcode, .send_flags = IBV_SEND_SIGNALED }, *bad;
-	struct ibv_wc wc;
-	int n;
-
-	wr.wr.rdma.rkey = rkey;
-	wr.wr.rdma.remote_addr = address;
-	if (ibv_post_send(lane->id->qp, &wr, &bad))
-		return IBV_WC_GENERAL_ERR;
-	do
-		n = ibv_poll_cq(lane->id->send_cq, 1, &wc);
-	while (n == 0);
-	return n < 0 ? IBV_WC_GENERAL_ERR : wc.status;
-}
-
-static enum ibv_wc_status post_and_wait(struct lane *lane, enum ibv_wr_opcode opcode, uint32_t rkey, uint64_t address)
-{
-	return post_sge_and_wait(lane, opcode, (struct ibv_sge){ (uintptr_t)lane->buf, 64, lane->mr->lkey }, rkey, address);
-}
-
-/* steal ADDRESS RKEY: with a queue pair of our own, reach for somebody else's memory; both must be refused */
-static int cmd_steal(char **argv)
-{
-	uint64_t address = strtoull(argv[0], NULL, 0), session;
-	uint32_t rkey = (uint32_t)strtoul(argv[1], NULL, 0);
-	static const enum ibv_wr_opcode opcodes[] = { IBV_WR_RDMA_READ, IBV_WR_RDMA_WRITE };
-	struct farswap_connect connect;
-	static struct lane lanes[2];
-	struct client client;
-	int i, refused = 0;
-
-	if (open_session(&client, &session))
-		return 1;
-	for (i = 0; i < 2; i++) {	/* a queue pair each: the first error ends it */
-		enum ibv_wc_status status;
-
-		if (get_token(&client, session, &connect))
-			return 1;
-		if (connect_lane(&lanes[i], &connect))
-			return fail("queue pair", strerror(errno));
-		status = post_and_wait(&lanes[i], opcodes[i], rkey, address);
-		refused += status == IBV_WC_REM_ACCESS_ERR;
-		printf("%s: %s\n", i ? "WRITE" : "READ", ibv_wc_status_str(status));
-		rdma_disconnect(lanes[i].id);
-	}
-	client_close(&client);
-	return refused == 2 ? 0 : 1;
-}
-
-/* borrow: a slab is granted, keeps what is written to it, and is out of reach after CLOSE */
-static int cmd_borrow(char **argv)
-{
-	struct farswap_connect connect;
-	static struct lane lane;
-	union farswap_msg msg, granted, answer;
-	struct client client;
-	enum ibv_wc_status status;
-	uint64_t session, at;
-
-	(void)argv;
-	if (open_session(&client, &session) || get_token(&client, session, &connect))
-		return 1;
-	farswap_msg_make(&msg, FARSWAP_MSG_GRANT, 4);
-	msg.grant.session = htole64(session);
-	if (client_ask(&client, &msg, &granted))
-		return fail("grant", client.why);
-	if (le16toh(granted.head.type) != FARSWAP_MSG_GRANTED)
-		return fail("grant", farswap_reject_text(le16toh(granted.reject.code)));
-	if (connect_lane(&lane, &connect))
-		return fail("queue pair", strerror(errno));
-	at = le64toh(granted.grant.address) + le64toh(granted.grant.bytes) - 64;
-	memset(lane.buf, 0x5a, 64);
-	status = post_and_wait(&lane, IBV_WR_RDMA_WRITE, le32toh(granted.grant.rkey), at);
-	if (status)
-		return fail("WRITE", ibv_wc_status_str(status));
-	memset(lane.buf, 0, 64);
-	status = post_and_wait(&lane, IBV_WR_RDMA_READ, le32toh(granted.grant.rkey), at);
-	if (status || lane.buf[0] != 0x5a || lane.buf[63] != 0x5a)
-		return fail("READ", status ? ibv_wc_status_str(status) : "other bytes than written");
-	farswap_msg_make(&msg, FARSWAP_MSG_CLOSE, 5);
-	msg.session.session = htole64(session);
-	if (client_ask(&client, &msg, &answer) || le16toh(answer.head.type) != FARSWAP_MSG_CLOSED)
-		return fail("close", client.why);
-	status = post_and_wait(&lane, IBV_WR_RDMA_WRITE, le32toh(granted.grant.rkey), at);
-	printf("after CLOSE: %s\n", ibv_wc_status_str(status));
-	client_close(&client);
-	return status ? 0 : 1;
-}
-
-/* tokens: a good one opens a queue pair once; used again, made up, or with other private data it does not */
-static int cmd_tokens(char **argv)
-{
-	struct farswap_connect connect, bad;
-	static struct lane lanes[5];
-	struct client client;
-	uint64_t session;
-
-	(void)argv;
-	if (open_session(&client, &session) || get_token(&client, session, &connect))
-		return 1;
-	bad = connect;
-	bad.token[0] ^= 1;
-	if (!connect_lane(&lanes[0], &bad))
-		return fail("made-up token", "accepted");
-	bad = connect;
-	bad.magic ^= 1;
-	if (!connect_lane(&lanes[1], &bad))
-		return fail("wrong magic", "accepted");
-	bad = connect;
-	bad.version = htole16(FARSWAP_WIRE_VERSION + 1);
-	if (!connect_lane(&lanes[2], &bad))
-		return fail("wrong version", "accepted");
-	if (connect_lane(&lanes[3], &connect))
-		return fail("good token", strerror(errno));
-	if (!connect_lane(&lanes[4], &connect))
-		return fail("used token", "accepted");
-	rdma_disconnect(lanes[3].id);
-	client_close(&client);
-	printf("good once, refused=4\n");
-	return 0;
-}
-
-/* the answer's type, or for a REJECT its code + 1000 */
-static unsigned int ask(struct client *client, union farswap_msg *msg, union farswap_msg *answer)
+unsigned int fake_ask(struct client *client, union farswap_msg *msg, union farswap_msg *answer)
 {
 	static uint32_t id = 100;
 
@@ -513,7 +303,7 @@ static unsigned int ask(struct client *client, union farswap_msg *msg, union far
 	return le16toh(answer->head.type);
 }
 
-static int expect(const char *what, unsigned int got, unsigned int wanted)
+int fake_expect(const char *what, unsigned int got, unsigned int wanted)
 {
 	static const char * const kinds[] = { "", "refusal: " };
 
@@ -538,8 +328,8 @@ static int cmd_unknown(char **argv)
 	size_t i;
 
 	(void)argv;
-	if (open_tls(&client) || client_hello(&client, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer))
-		return fail("hello", client.why);
+	if (fake_open_tls(&client) || client_hello(&client, fake.self->name, fake.conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer))
+		return fake_fail("hello", client.why);
 	for (i = 0; i < ARRAY_SIZE(types); i++) {
 		farswap_msg_make(&msg, types[i], 0);
 		msg.slab.session = htole64(4711);	/* the first field of all of these */
@@ -553,361 +343,18 @@ static int cmd_unknown(char **argv)
 		} else if (types[i] == FARSWAP_MSG_CHECK) {
 			farswap_msg_add_sum(&msg, 0, 0, 4096, 0);
 		}
-		if (expect(farswap_msg_type_text(types[i]), ask(&client, &msg, &answer), 1000 + FARSWAP_REJECT_NO_SESSION))
+		if (fake_expect(farswap_msg_type_text(types[i]), fake_ask(&client, &msg, &answer), 1000 + FARSWAP_REJECT_NO_SESSION))
 			return 1;
 	}
 	client_close(&client);
 	return 0;
 }
 
-static unsigned int ask_grant(struct client *client, uint64_t session, uint64_t extent, uint32_t generation,
-			      union farswap_msg *granted)
-{
-	union farswap_msg msg;
-
-	farswap_msg_make(&msg, FARSWAP_MSG_GRANT, 0);
-	msg.grant.session = htole64(session);
-	msg.grant.extent = htole64(extent);
-	msg.grant.generation = htole32(generation);
-	return ask(client, &msg, granted);
-}
-
-static unsigned int ask_release(struct client *client, uint64_t session, __le64 slab)
-{
-	union farswap_msg msg, answer;
-
-	farswap_msg_make(&msg, FARSWAP_MSG_RELEASE, 0);
-	msg.slab.session = htole64(session);
-	msg.slab.slab = slab;
-	return ask(client, &msg, &answer);
-}
-
-static unsigned int ask_session(struct client *client, enum farswap_msg_type type, uint64_t session)
-{
-	union farswap_msg msg, answer;
-
-	farswap_msg_make(&msg, type, 0);
-	msg.session.session = htole64(session);
-	return ask(client, &msg, &answer);
-}
-
-static bool reads_back(struct lane *lane, const union farswap_msg *granted, uint64_t offset, int byte)
-{
-	memset(lane->buf, 0, 64);
-	return !post_and_wait(lane, IBV_WR_RDMA_READ, le32toh(granted->grant.rkey), le64toh(granted->grant.address) + offset) &&
-	       lane->buf[0] == byte && lane->buf[63] == byte;
-}
-
-static bool written(struct lane *lane, const union farswap_msg *granted, uint64_t offset, int byte)
-{
-	memset(lane->buf, byte, 64);
-	return !post_and_wait(lane, IBV_WR_RDMA_WRITE, le32toh(granted->grant.rkey), le64toh(granted->grant.address) + offset);
-}
-
-/*
- * slabs: granted once however often asked, checked by sums, there after a REJOIN, out of reach after a RELEASE, which only the session's connection may ask for; no other
- * takes it over while that lives
- */
-static int cmd_slabs(char **argv)
-{
-	union farswap_msg first, again, other, msg, answer;
-	static struct lane lanes[3];
-	struct client client, late;
-	uint64_t session;
-
-	(void)argv;
-	if (open_session(&client, &session) || connected_lane(&client, session, &lanes[0]) ||
-	    expect("a slab", ask_grant(&client, session, 7, 1, &first), FARSWAP_MSG_GRANTED) ||
-	    expect("asked again", ask_grant(&client, session, 7, 1, &again), FARSWAP_MSG_GRANTED) ||
-	    expect("next generation", ask_grant(&client, session, 7, 2, &other), FARSWAP_MSG_GRANTED))
-		return 1;
-	if (first.grant.slab != again.grant.slab || first.grant.slab == other.grant.slab)
-		return fail("slabs", "another one for the same generation, or the same for another");
-
-	if (!written(&lanes[0], &first, 8192 + 512, 'x'))
-		return fail("WRITE", "failed");
-	farswap_msg_make(&msg, FARSWAP_MSG_CHECK, 0);
-	msg.check.session = htole64(session);
-	msg.check.slab = first.grant.slab;
-	farswap_msg_add_sum(&msg, 2, 512, 64, fsw_crc32c(~0u, lanes[0].buf, 64));
-	farswap_msg_add_sum(&msg, 2, 512, 63, fsw_crc32c(~0u, lanes[0].buf, 64));
-	farswap_msg_add_sum(&msg, 3, 512, 64, fsw_crc32c(~0u, lanes[0].buf, 64));
-	if (expect("check", ask(&client, &msg, &answer), FARSWAP_MSG_CHECKED))
-		return 1;
-	if (answer.checked.differ[0] != 6)
-		return fail("check", "other ones differ than should");
-	farswap_msg_add_sum(&msg, (uint32_t)(conf.slab_bytes / FARSWAP_FRAME_BYTES), 0, 64, 0);
-	if (expect("check behind the end", ask(&client, &msg, &answer), 1000 + FARSWAP_REJECT_RANGE))
-		return 1;
-
-	if (expect("rejoin", ask_session(&client, FARSWAP_MSG_REJOIN, session), FARSWAP_MSG_REJOINED))
-		return 1;
-	if (reads_back(&lanes[0], &first, 8192 + 512, 'x'))
-		return fail("old queue pair", "still works");
-	if (connected_lane(&client, session, &lanes[1]) || !reads_back(&lanes[1], &first, 8192 + 512, 'x'))
-		return fail("new queue pair", "does not read what was written");
-
-	if (open_tls(&late) || client_hello(&late, self->name, conf.slab_bytes, FARSWAP_WIRE_VERSION, &answer))
-		return fail("hello", late.why);
-	if (expect("release by another connection", ask_release(&late, session, first.grant.slab), 1000 + FARSWAP_REJECT_STATE))
-		return 1;
-	if (expect("rejoin by another connection", ask_session(&late, FARSWAP_MSG_REJOIN, session), 1000 + FARSWAP_REJECT_IN_USE))
-		return 1;
-	client_close(&late);
-	if (expect("release", ask_release(&client, session, first.grant.slab), FARSWAP_MSG_RELEASED) ||
-	    expect("release again", ask_release(&client, session, first.grant.slab), 1000 + FARSWAP_REJECT_NO_SLAB))
-		return 1;
-	if (reads_back(&lanes[1], &first, 8192 + 512, 'x'))
-		return fail("released slab", "still read");
-	if (connected_lane(&client, session, &lanes[2]) || !written(&lanes[2], &other, 0, 'y'))
-		return fail("other slab", "gone with it");
-	if (expect("close", ask_session(&client, FARSWAP_MSG_CLOSE, session), FARSWAP_MSG_CLOSED))
-		return 1;
-	client_close(&client);
-	printf("slabs good\n");
-	return 0;
-}
-
-/* push TARGET: what was written at PEER is there at TARGET after a PUSH; every way to ask wrongly is refused in words */
-static int cmd_push(char **argv)
-{
-	struct farswap_node *source = peer, *target = farswap_conf_node(&conf, argv[0]);
-	union farswap_msg here, there, msg, answer;
-	struct farswap_connect connect;
-	static struct lane lanes[2];
-	struct client from, to;
-	uint64_t from_session, to_session, last = conf.slab_bytes - 4096;
-
-	if (!target || open_session(&from, &from_session) || connected_lane(&from, from_session, &lanes[0]) ||
-	    expect("slab here", ask_grant(&from, from_session, 1, 1, &here), FARSWAP_MSG_GRANTED))
-		return 1;
-	peer = target;
-	if (open_session(&to, &to_session) || connected_lane(&to, to_session, &lanes[1]) ||
-	    expect("slab there", ask_grant(&to, to_session, 1, 2, &there), FARSWAP_MSG_GRANTED) ||
-	    get_token(&to, to_session, &connect))
-		return 1;
-	peer = source;
-	if (!written(&lanes[0], &here, 0, 'a') || !written(&lanes[0], &here, last, 'z'))
-		return fail("WRITE", "failed");
-
-	farswap_msg_make(&msg, FARSWAP_MSG_PUSH, 0);
-	msg.push.session = htole64(from_session);
-	msg.push.slab = here.grant.slab;
-	msg.push.bytes = htole64(conf.slab_bytes);
-	msg.push.to_session = htole64(to_session);
-	msg.push.to_port = htole16(conf.port);
-	msg.push.remote = there.grant.address;
-	msg.push.rkey = there.grant.rkey;
-	farswap_addr_wire(&target->addr, msg.push.to_address);
-	if (expect("push without a queue pair", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_NO_QUEUE))
-		return 1;
-	memcpy(msg.push.token, connect.token, sizeof(msg.push.token));
-	msg.push.token[3] ^= 1;
-	if (expect("push with a made-up token", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_CONNECT))
-		return 1;
-	msg.push.token[3] ^= 1;
-	if (expect("push", ask(&from, &msg, &answer), FARSWAP_MSG_PUSHED))
-		return 1;
-	if (!reads_back(&lanes[1], &there, 0, 'a') || !reads_back(&lanes[1], &there, last, 'z'))
-		return fail("pushed", "other bytes than here");
-	memset(msg.push.token, 0, sizeof(msg.push.token));
-	msg.push.offset = htole64(last);
-	msg.push.bytes = htole64(64);
-	if (expect("push over the same queue pair", ask(&from, &msg, &answer), FARSWAP_MSG_PUSHED))
-		return 1;
-	if (!reads_back(&lanes[1], &there, 0, 'z'))
-		return fail("pushed", "to another place");
-	msg.push.bytes = htole64(4097);
-	if (expect("push from behind the end", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_RANGE))
-		return 1;
-	msg.push.bytes = htole64(64);
-	msg.push.rkey ^= htole32(0xffff);
-	if (expect("push with another key", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_WRITE))
-		return 1;
-	msg.push.to_address[15] ^= 0x80;
-	if (expect("push to nowhere", ask(&from, &msg, &answer), 1000 + FARSWAP_REJECT_UNKNOWN_NODE))
-		return 1;
-	if (expect("close", ask_session(&from, FARSWAP_MSG_CLOSE, from_session), FARSWAP_MSG_CLOSED) ||
-	    expect("close", ask_session(&to, FARSWAP_MSG_CLOSE, to_session), FARSWAP_MSG_CLOSED))
-		return 1;
-	client_close(&from);
-	client_close(&to);
-	printf("pushes good\n");
-	return 0;
-}
-
-/* A slab with a queue pair to it, and memory as large as it is. */
-struct owned {
-	struct client client;
-	union farswap_msg opened;
-	uint64_t session;
-	struct lane lane;
-	union farswap_msg granted;
-	struct ibv_mr *mr;
-	char *bytes;
-	uint64_t renewals;
-};
-
-static int own(struct owned *own)
-{
-	own->bytes = malloc(conf.slab_bytes);
-	if (!own->bytes || open_leased(&own->client, &own->opened))
-		return fail("session", "none");
-	own->session = le64toh(own->opened.session.session);
-	if (connected_lane(&own->client, own->session, &own->lane))
-		return 1;
-	if (ask_grant(&own->client, own->session, 1, 1, &own->granted) != FARSWAP_MSG_GRANTED)
-		return fail("slab", "not granted");
-	own->mr = ibv_reg_mr(own->lane.id->pd, own->bytes, conf.slab_bytes, IBV_ACCESS_LOCAL_WRITE);
-	return own->mr ? 0 : fail("memory", strerror(errno));
-}
-
-/* All of the slab, into or out of bytes. */
-static int transfer(struct owned *own, enum ibv_wr_opcode opcode)
-{
-	struct ibv_sge sge = { (uintptr_t)own->bytes, (uint32_t)conf.slab_bytes, own->mr->lkey };
-
-	if (post_sge_and_wait(&own->lane, opcode, sge, le32toh(own->granted.grant.rkey), le64toh(own->granted.grant.address)))
-		return fail(opcode == IBV_WR_RDMA_READ ? "READ" : "WRITE", "failed");
-	return 0;
-}
-
-static int holds_only(struct owned *own, int byte)
-{
-	uint64_t i;
-
-	memset(own->bytes, ~byte, conf.slab_bytes);
-	if (transfer(own, IBV_WR_RDMA_READ))
-		return 1;
-	for (i = 0; i < conf.slab_bytes; i++)
-		if (own->bytes[i] != (char)byte)
-			return fail("slab", "holds a byte of another owner");
-	return 0;
-}
-
-static int fill(struct owned *own, int byte)
-{
-	memset(own->bytes, byte, conf.slab_bytes);
-	return transfer(own, IBV_WR_RDMA_WRITE);
-}
-
-static int give_back(struct owned *own, bool release)
-{
-	if (release && ask_release(&own->client, own->session, own->granted.grant.slab) != FARSWAP_MSG_RELEASED)
-		return fail("RELEASE", "refused");
-	if (ask_session(&own->client, FARSWAP_MSG_CLOSE, own->session) != FARSWAP_MSG_CLOSED)
-		return fail("CLOSE", "refused");
-	ibv_dereg_mr(own->mr);
-	rdma_disconnect(own->lane.id);
-	ibv_dereg_mr(own->lane.mr);
-	rdma_destroy_ep(own->lane.id);
-	client_close(&own->client);
-	free(own->bytes);
-	return 0;
-}
-
-/* hand-over OTHER N: a slab of PEER's goes from this node to OTHER and back, N times: no byte of the owner before is seen */
-static int cmd_hand_over(char **argv)
-{
-	struct farswap_node *nodes[] = { self, farswap_conf_node(&conf, argv[0]) };
-	unsigned int i, n = (unsigned int)strtoul(argv[1], NULL, 10);
-	struct owned owned;
-
-	if (!nodes[1] || !n)
-		return fail("hand-over", "no such node, or nothing to do");
-	for (i = 0; i <= n; i++) {
-		self = nodes[i % 2];
-		if (own(&owned) || holds_only(&owned, 0) || fill(&owned, (int)(1 + i % 255)) || give_back(&owned, i / 2 % 2))
-			return 1;
-		if (i && i % 100 == 0)
-			printf("hand-overs=%u bytes=%llu\n", i, (unsigned long long)i * conf.slab_bytes);
-		fflush(stdout);
-	}
-	return 0;
-}
-
-/* Its lease is renewed, as a client's kernel does it. */
-static bool renewed(struct owned *own)
-{
-	struct farswap_lease_word *word = (void *)own->lane.buf;
-	struct ibv_sge sge = { (uintptr_t)word, sizeof(*word), own->lane.mr->lkey };
-
-	word->count = htole64(++own->renewals);
-	word->check = ~word->count;
-	return !post_sge_and_wait(&own->lane, IBV_WR_RDMA_WRITE, sge, le32toh(own->opened.session.lease_rkey),
-				  le64toh(own->opened.session.lease_address));
-}
-
-/* False: the lease was lost meanwhile. */
-static bool line_comes(struct owned *own)
-{
-	struct pollfd input = { .fd = 0, .events = POLLIN };
-	char line[16];
-
-	while (poll(&input, 1, 300) == 0)
-		if (!renewed(own))
-			return false;
-	return fgets(line, sizeof(line), stdin);
-}
-
-/* plant: a slab that is all zeros when it comes holds what is written to it until a line comes on stdin, and the donor takes it back */
-static int cmd_plant(char **argv)
-{
-	struct owned owned;
-
-	(void)argv;
-	if (own(&owned) || holds_only(&owned, 0) || fill(&owned, 0x5a))
-		return 1;
-	printf("planted\n");
-	fflush(stdout);
-	if (!line_comes(&owned) || holds_only(&owned, 0x5a) || give_back(&owned, false))
-		return 1;
-	printf("unchanged\n");
-	return 0;
-}
-
-/* flood QUEUES: WRITEs to a slab over so many queue pairs, until killed, as many on their way as they take */
-static int cmd_flood(char **argv)
-{
-	unsigned int i, n = (unsigned int)strtoul(argv[0], NULL, 10);
-	struct lane *lanes = calloc(n, sizeof(*lanes));
-	struct owned owned;
-	uint64_t at = 0;
-
-	if (!lanes || own(&owned))
-		return 1;
-	for (i = 0; i < n; i++)
-		if (connected_lane(&owned.client, owned.session, &lanes[i]))
-			return 1;
-	printf("flooding\n");
-	fflush(stdout);
-	for (;; at = (at + 4096) % conf.slab_bytes)
-		for (i = 0; i < n; i++) {
-			struct ibv_sge sge = { (uintptr_t)lanes[i].buf, sizeof(lanes[i].buf), lanes[i].mr->lkey };
-			struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = IBV_WR_RDMA_WRITE,
-				.send_flags = IBV_SEND_SIGNALED }, *bad;
-			struct ibv_wc wc[16];
-
-			memset(lanes[i].buf, 0xbb, sizeof(lanes[i].buf));
-			wr.wr.rdma.rkey = le32toh(owned.granted.grant.rkey);
-			wr.wr.rdma.remote_addr = le64toh(owned.granted.grant.address) + at;
-			ibv_poll_cq(lanes[i].id->send_cq, 16, wc);
-			if (ibv_post_send(lanes[i].id->qp, &wr, &bad))
-				usleep(1000);	/* full, or broken: whoever started it ends it */
-		}
-}
-
-static const struct {
-	const char *name;
-	int args;
-	int (*run)(char **argv);
-} commands[] = {
+static const struct fake_command commands[] = {
 	{ "raw", 3, cmd_raw },		{ "inside", 3, cmd_inside },	{ "hello", 1, cmd_hello },
 	{ "wrong-key", 0, cmd_wrong_key }, { "other-name", 1, cmd_other_name }, { "mangled", 0, cmd_mangled },
-	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "steal", 2, cmd_steal },
-	{ "borrow", 0, cmd_borrow },	{ "tokens", 0, cmd_tokens },	{ "unknown", 0, cmd_unknown },
-	{ "slabs", 0, cmd_slabs },	{ "push", 1, cmd_push },	{ "hand-over", 2, cmd_hand_over },
-	{ "plant", 0, cmd_plant },	{ "flood", 1, cmd_flood },
+	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "unknown", 0, cmd_unknown },
+	{ NULL, 0, NULL }
 };
 
 static int usage(void)
@@ -918,15 +365,23 @@ static int usage(void)
 		"  hello PEER VERSION              greet; what came back\n"
 		"  serve PEER VERSION              be a donor of that version, until killed (PEER: any node)\n"
 		"  wrong-key PEER | other-name PEER NAME | crowd PEER N | unknown PEER\n"
-		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | hand-over PEER OTHER N | plant PEER | flood PEER QUEUES | steal PEER ADDRESS RKEY        over RDMA\n");
+		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | hand-over PEER OTHER N | plant PEER |\n"
+		"  flood PEER QUEUES | steal PEER ADDRESS RKEY        over RDMA\n");
 	return 2;
+}
+
+static const struct fake_command *find(const struct fake_command *command, const char *name, int args)
+{
+	while (command->name && (strcmp(name, command->name) || args != command->args))
+		command++;
+	return command->name ? command : NULL;
 }
 
 int main(int argc, char **argv)
 {
 	const char *config = FARSWAP_CONF_PATH, *node = NULL;
+	const struct fake_command *command;
 	char err[8192];
-	size_t i;
 
 	farswap_log_start("fakepeer", NULL);
 	for (argv++; argc > 2 && !strncmp(argv[0], "--", 2); argc -= 2, argv += 2) {
@@ -939,16 +394,17 @@ int main(int argc, char **argv)
 	}
 	if (argc < 3)
 		return usage();
-	if (farswap_conf_load(config, &conf, err, sizeof(err)) ||
-	    farswap_conf_find_self(&conf, node, err, sizeof(err)) ||
-	    farswap_key_load(conf.key_path, key, err, sizeof(err)))
-		return fail("config", err);
-	self = conf.self;
-	peer = farswap_conf_node(&conf, argv[1]);
-	if (!peer || farswap_tls_init(key, any_node) < 0)
-		return fail("config", "no such node, or no TLS");
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (!strcmp(argv[0], commands[i].name) && argc == 3 + commands[i].args)
-			return commands[i].run(argv + 2);
-	return usage();
+	if (farswap_conf_load(config, &fake.conf, err, sizeof(err)) ||
+	    farswap_conf_find_self(&fake.conf, node, err, sizeof(err)) ||
+	    farswap_key_load(fake.conf.key_path, fake.key, err, sizeof(err)))
+		return fake_fail("config", err);
+	fake.self = fake.conf.self;
+	fake.peer = farswap_conf_node(&fake.conf, argv[1]);
+	if (!fake.peer || farswap_tls_init(fake.key, any_node) < 0)
+		return fake_fail("config", "no such node, or no TLS");
+	command = find(commands, argv[0], argc - 3);
+	if (!command)
+		command = find(fake_rdma_commands, argv[0], argc - 3);
+	return command ? command->run(argv + 2) : usage();
 }
+
