@@ -10,8 +10,8 @@
 void farswap_stall(const char *where);
 void farswap_stalls_tell(void);
 #else
-static inline void farswap_stall(const char *where) { (void)where; }
-static inline void farswap_stalls_tell(void) { }
+#define farswap_stall(where) do { } while (0)
+#define farswap_stalls_tell() do { } while (0)
 #endif
 
 #endif

@@ -28,10 +28,10 @@ void fsw_stalls_tell(void);
 #define fsw_stall_nap()		FSW_STALL_AT(fsw_stall_us)	/* process context, may sleep: a page's way */
 #define fsw_stall_sleep()	FSW_STALL_AT(fsw_stall_ms)	/* the same: rarer things */
 #else
-static inline void fsw_stall(void) { }
-static inline void fsw_stall_nap(void) { }
-static inline void fsw_stall_sleep(void) { }
-static inline void fsw_stalls_tell(void) { }
+#define fsw_stall() do { } while (0)
+#define fsw_stall_nap() do { } while (0)
+#define fsw_stall_sleep() do { } while (0)
+#define fsw_stalls_tell() do { } while (0)
 #endif
 
 #endif
