@@ -475,7 +475,7 @@ static void members_meanwhile(u64 slot)
 	struct fsw_extent *e;
 	unsigned int f;
 
-	if (world_rcu_outside || fsw_entry_state(entry) != FARSWAP_SLOT_STORED)
+	if (world_rcu_outside || core->extents.lock.held || fsw_entry_state(entry) != FARSWAP_SLOT_STORED)
 		return;
 	e = fsw_frame_extent(&core->extents, fsw_entry_index(entry));
 	for (f = 0; f < core->extents.frames; f++)
