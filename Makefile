@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 build := $(CURDIR)/.build
 KERNEL ?=
+STALLS ?=
+stalls := $(if $(STALLS),-stalls)
 NODES ?= 1
 DESTDIR ?=
 running := /lib/modules/$(shell uname -r)
@@ -14,10 +16,10 @@ help:
 	@echo 'make demo        three donors and a client in virtual machines, redis on far memory'
 	@echo 'make test        every test; as root, installs the packages that it needs'
 	@echo 'make test-long   the tests that take long'
-	@echo 'make chaos       faults at random under load: MINUTES=10, SEED=1, KERNEL=6.1'
+	@echo 'make chaos       faults at random under load: MINUTES=10, SEED=1, KERNEL=6.1, STALLS=1'
 	@echo 'make test-debug  the tests for a kernel with KASAN, lockdep and kmemleak'
 	@echo 'make bench-path  what the data path does, as ratios within one run: KERNEL=6.1'
-	@echo 'make vm          one test: TEST=name, KERNEL=6.1'
+	@echo 'make vm          one test: TEST=name, KERNEL=6.1, STALLS=1'
 	@echo 'make vm-shell    a shell in a guest with everything built: KERNEL=6.1, NODES=1'
 	@echo 'make install     the two that follow; DESTDIR='
 	@echo 'make install-user    farswapd, farswap and their systemd units'
@@ -30,7 +32,7 @@ packages:
 	@scripts/install-packages
 
 daemon:
-	$(MAKE) -C daemon O=$(build)/daemon
+	$(MAKE) -C daemon O=$(build)/daemon$(stalls) STALLS=$(STALLS)
 
 kmod: | packages
 	@set -e; for k in $(or $(KERNEL),$$(. scripts/common.sh; kernels booted)); do \
@@ -79,7 +81,7 @@ vm-shell: packages
 install: install-module install-user
 
 install-user: daemon
-	install -D -t $(DESTDIR)/usr/sbin $(build)/daemon/farswapd $(build)/daemon/farswap
+	install -D -t $(DESTDIR)/usr/sbin $(addprefix $(build)/daemon$(stalls)/,farswapd farswap)
 	install -D -m 644 -t $(DESTDIR)$(units) daemon/systemd/*.service
 	install -D -m 644 -t $(DESTDIR)$(units)/dev-farswap0.swap.d daemon/systemd/dev-farswap0.swap.d/*.conf
 	$(if $(DESTDIR),,[ ! -d /run/systemd/system ] || systemctl daemon-reload)

@@ -10,6 +10,7 @@
 #include "farswapd.h"
 #include "log.h"
 #include "placement.h"
+#include "stall.h"
 
 #define RETRY_NS	5000000000ull
 #define FULL_NS		10000000000ull	/* a donor that refused is not asked again before */
@@ -101,6 +102,7 @@ static void add_to_kernel(void)
 {
 	struct nl_msg *msg = device_msg(FARSWAP_CMD_EXTENT_ADD, 0);
 
+	farswap_stall("extent added");
 	if (msg) {
 		nla_put_u64(msg, FARSWAP_A_EXTENT, device.build.number);
 		nla_put_u32(msg, FARSWAP_A_GENERATION, 1);

@@ -13,6 +13,7 @@
 
 #include "device.h"
 #include "farswapd.h"
+#include "stall.h"
 
 #define STACK_BYTES	(256 * 1024)	/* all of it is locked in memory */
 
@@ -91,12 +92,14 @@ static void serve(struct kernel_request *request)
 {
 	uint64_t one = 1;
 
+	farswap_stall("kernel asked");
 	if (request->msg) {
 		request->error = farswap_nl_call(request->msg, keep_answer, request, request->why, sizeof(request->why));
 	} else {
 		request->error = -ENOMEM;
 		snprintf(request->why, sizeof(request->why), "out of memory");
 	}
+	farswap_stall("kernel answered");
 	pthread_mutex_lock(&lock);
 	enqueue(&finished, request);
 	pthread_mutex_unlock(&lock);

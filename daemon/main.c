@@ -22,6 +22,7 @@
 #include "push.h"
 #include "rdma.h"
 #include "session.h"
+#include "stall.h"
 #include "tls.h"
 #include "unique.h"
 
@@ -246,6 +247,7 @@ int main(int argc, char **argv)
 		ret = sd_event_loop(farswapd.loop);
 	}
 	end();
+	farswap_stalls_tell();
 	if (ret == FARSWAPD_ANEW) {
 		execv("/proc/self/exe", argv);
 		farswap_log("not started again: %s", strerror(errno));

@@ -8,6 +8,7 @@
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
+#include "stall.h"
 
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
@@ -172,6 +173,7 @@ static void on_added(int error, const char *why, const struct kernel_answer *ans
 		fail(peer, text);
 		return;
 	}
+	farswap_stall("peer live");
 	peer->state = PEER_LIVE;
 	peer->in_kernel = true;
 	rejoin_supersede(peer);
@@ -203,6 +205,7 @@ static void add_to_kernel(struct device_peer *peer)
 		nla_put(msg, FARSWAP_A_TOKENS, (int)(peer->asked * FARSWAP_TOKEN_BYTES), peer->tokens);
 	}
 	explicit_bzero(peer->tokens, sizeof(peer->tokens));
+	farswap_stall("peer adding");
 	peer->state = PEER_ADDING;
 	device.in_air++;
 	peer->in_air++;

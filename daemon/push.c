@@ -15,6 +15,7 @@
 #include "log.h"
 #include "msg.h"
 #include "session.h"
+#include "stall.h"
 
 #define WRITE_BYTES	(256u << 10)	/* of one work request */
 #define WRITES_MAX	8		/* in flight */
@@ -70,6 +71,7 @@ static void push_free(struct push *push)
 	*p = push->next;
 	sd_event_source_disable_unref(push->timer);
 	sd_event_source_disable_unref(push->done_io);
+	farswap_stall("push free");
 	if (push->id && push->id->qp) {
 		rdma_disconnect(push->id);	/* not connected is as good */
 		rdma_destroy_qp(push->id);
@@ -119,6 +121,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *arg)
 
 static void finish(struct push *push)
 {
+	farswap_stall("pushed");
 	push->active = false;
 	farswapd_timer(&push->timer, IDLE_LIMIT, on_timer, push);
 	donor_pushed(&push->order, 0, 0);
@@ -397,6 +400,7 @@ unsigned int push_start(struct session *session, const struct push_order *order,
 	if (farswapd_timer(&push->timer, ANSWER_LIMIT, on_timer, push) < 0)
 		return FARSWAP_REJECT_NO_QUEUE;
 	push->order = *order;
+	farswap_stall("push");
 	push->posted = 0;
 	push->done = 0;
 	push->active = true;

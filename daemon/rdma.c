@@ -14,6 +14,7 @@
 #include "log.h"
 #include "msg.h"
 #include "session.h"
+#include "stall.h"
 
 #define RETRY_EVERY	SECONDS(10)
 #define EVENTS_A_TURN	16	/* others of the loop want their turn too */
@@ -72,6 +73,7 @@ void rdma_queue_destroy(struct queue *queue)
 		p = &(*p)->next;
 	*p = queue->next;
 	session->n_queues--;
+	farswap_stall("queue pair destroyed");
 	rdma_disconnect(queue->id);	/* not connected is as good */
 	rdma_destroy_qp(queue->id);
 	ibv_destroy_cq(queue->cq);
@@ -124,6 +126,7 @@ static int accept_queue(struct queue *queue, uint8_t wanted)
 
 	if (ibv_query_device(queue->id->verbs, &device))
 		return -EIO;
+	farswap_stall("queue pair accepted");
 	param.responder_resources = wanted;
 	if (device.max_qp_rd_atom < wanted)
 		param.responder_resources = (uint8_t)device.max_qp_rd_atom;

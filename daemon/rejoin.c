@@ -11,6 +11,7 @@
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
+#include "stall.h"
 
 #define REJOIN_RETRY_NS	2000000000ull
 #define DELETE_RETRY_NS	5000000000ull
@@ -20,6 +21,7 @@
 
 static void suspect(struct device_peer *peer)
 {
+	farswap_stall("peer suspect");
 	peer->state = PEER_SUSPECT;
 	peer->suspect_ns = farswap_now_ns();
 	peer->rejoin_ns = 0;
@@ -63,6 +65,7 @@ static void start(struct device_peer *peer)
 {
 	struct device_peer *next = peer_new(peer->link);
 
+	farswap_stall("peer rejoining");
 	peer->rejoin_ns = farswap_now_ns() + REJOIN_RETRY_NS;
 	if (!next)
 		return;
@@ -76,6 +79,7 @@ static void give_up(struct device_peer *peer, bool forgotten)
 	uint64_t again_ns = farswap_now_ns() + (link_is_well(peer->link) ? AGAIN_NS : 0);
 	struct device_peer *p;
 
+	farswap_stall("peer given up");
 	snprintf(peer->why, sizeof(peer->why), forgotten ? "its farswapd does not have the session any more" :
 		 "away for %u s", farswapd.conf.replace_after_s);
 	farswap_log("node %s: lost as peer %u of %s: %s", peer->link->node->name, peer->number, device.name, peer->why);

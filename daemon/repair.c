@@ -13,6 +13,7 @@
 #include "farswapd.h"
 #include "log.h"
 #include "placement.h"
+#include "stall.h"
 
 #define PIECE_BYTES	(4ull << 20)
 #define GAP_BYTES	(64ull << 10)	/* costs less to push than another message */
@@ -811,6 +812,7 @@ void repair_advance(void)
 		fail("the donor of the new copy is lost");
 		return;
 	}
+	farswap_stall("repair");
 	switch (r->step) {
 	case REPAIR_GRANT:
 		grant(target);

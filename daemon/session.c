@@ -12,6 +12,7 @@
 #include "msg.h"
 #include "push.h"
 #include "rdma.h"
+#include "stall.h"
 #include "unique.h"
 #include "util.h"
 
@@ -60,6 +61,7 @@ struct session *session_open(struct donor_conn *conn, const char *client, const 
 	session->number = farswap_unique();
 	farswap_name_copy(session->client, client);
 	memcpy(session->boot_id, boot_id, sizeof(session->boot_id));
+	farswap_stall("session open");
 	session->conn = conn;
 	session->next = sessions;
 	sessions = session;
@@ -173,6 +175,7 @@ int session_release(struct session *session, struct slab *slab)
 
 	if (ret)
 		return ret;
+	farswap_stall("slab released");
 	while (*p != slab)
 		p = &(*p)->next;
 	*p = slab->next;
@@ -191,6 +194,7 @@ static void destroy_queues(struct session *session)
 
 void session_rejoin(struct session *session)
 {
+	farswap_stall("session rejoining");
 	destroy_queues(session);
 	explicit_bzero(session->tokens, sizeof(session->tokens));
 	lease_start(&session->lease, farswap_now_ns());
@@ -215,6 +219,7 @@ static void session_free(struct session *session)
 	if (session->closer)
 		donor_closed(session->closer, session->closer_id, session->number);
 	sd_event_source_disable_unref(session->zeroing);
+	farswap_stall("session free");
 	unlink_session(session);
 	explicit_bzero(session->tokens, sizeof(session->tokens));
 	free(session);
@@ -271,9 +276,11 @@ void session_close(struct session *session, const char *why)
 		return;
 	farswap_log("session of %s: closing with %u slabs and %u queue pairs: %s", session->client, session->n_slabs,
 		    session->n_queues, why);
+	farswap_stall("session closing");
 	session->state = SESSION_CLOSING;
 	session->conn = NULL;
 	destroy_queues(session);
+	farswap_stall("session revoking");
 	word_free(&session->word);
 	revoke_all(session);
 	if (farswapd_timer(&session->zeroing, 0, zero_next, session) >= 0)

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "stall.h"
 #include "unique.h"
 
 /*
@@ -75,6 +76,7 @@ struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
 		ret = -errno;
 		goto err;
 	}
+	farswap_stall("slab granted");
 	slab->number = farswap_unique();
 	slab->incarnation = farswap_unique();
 	count++;
@@ -92,6 +94,7 @@ int slab_revoke(struct slab *slab)
 
 	if (!slab->mr)
 		return 0;
+	farswap_stall("slab revoking");
 	ret = ibv_dereg_mr(slab->mr);
 	if (ret)
 		return -ret;
@@ -103,7 +106,9 @@ void slab_free(struct slab *slab)
 {
 	if (slab->mr)
 		abort();	/* a reachable region must not go back to the system */
+	farswap_stall("slab zeroing");
 	explicit_bzero(slab->data, slab->bytes + BEHIND);
+	farswap_stall("slab free");
 	unmap_memory(slab);
 	free(slab);
 	count--;

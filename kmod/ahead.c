@@ -214,6 +214,7 @@ static struct fsw_fetch *fetch_claim(struct fsw_ahead *a)
 	for (i = 0; i < CLAIM_TRIES; i++) {
 		struct fsw_fetch *f = &a->fetches[(u32)atomic_inc_return(&a->cursor) % a->nr];
 
+		fsw_stall();
 		if (atomic_cmpxchg(&f->users, 0, FETCH_CLAIMED) != 0)
 			continue;
 		f->nr = 0;
@@ -230,6 +231,7 @@ static void fetch_post(struct fsw_core *core, struct fsw_fetch *f)
 	f->status = FSW_READ_FLYING;
 	f->chain.posted_ns = ktime_get_ns();
 	this_cpu_add(core->stats->n[FSW_AHEAD_PAGES], f->nr);
+	fsw_stall_nap();
 	atomic_set_release(&f->users, 1);	/* who finds it now may wait for it */
 	core->ops->fetch(core->transport, &f->chain, &f->buf, f->pieces, f->nr_pieces);
 }
@@ -241,6 +243,7 @@ static void fetch_done(struct fsw_chain *chain, int status)
 
 	for (i = 0; i < f->nr; i++)
 		fsw_frame_unpin(f->lines[i].pin);
+	fsw_stall();
 	smp_store_release(&f->status, status);
 	wake_up_all(&f->ended);
 	atomic_dec(&f->users);

@@ -211,6 +211,7 @@ int fsw_bind_get(struct fsw_rdma *rdma, struct ib_device *device, const char **w
 {
 	int ret;
 
+	fsw_stall_sleep();
 	mutex_lock(&bind_lock);
 	ret = get_locked(rdma, device, why);
 	mutex_unlock(&bind_lock);
@@ -281,6 +282,7 @@ static void device_goes(struct ib_device *device, void *data)
 	list_for_each_entry(rdma, &transports, link) {
 		if (rdma->device != device)
 			continue;
+		fsw_stall_sleep();
 		peers_lose(rdma);
 		wait_event(rdma->idle, atomic_read(&rdma->bound) == 0);
 		unbind(rdma);

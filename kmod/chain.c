@@ -48,6 +48,7 @@ static void chain_completed(struct ib_cq *cq, struct ib_wc *wc)
 	const struct fsw_buffer *buf = chain_priv(chain)->buf;
 	unsigned long flags;
 
+	fsw_stall();
 	spin_lock_irqsave(&peer->chains_lock, flags);
 	list_del(&chain->link);
 	spin_unlock_irqrestore(&peer->chains_lock, flags);
@@ -167,7 +168,9 @@ static bool chain_post(struct fsw_rdma *rdma, struct fsw_chain *chain, const str
 		fsw_chain_done(chain, -ENOTCONN);
 		return false;
 	}
+	fsw_stall();
 	chain_begin(peer, chain, buf);
+	fsw_stall();
 	ret = chain_send(peer, chain, buf, pieces, nr);
 	/* the chain may have ended and be another's by now; if it was not posted whole, the peer's work ends it */
 	if (ret)

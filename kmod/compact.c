@@ -145,6 +145,7 @@ static bool pass_go(struct fsw_compact *c)
 		e = fsw_map_get(map, c->slot);
 		if (!slot_moves(c, e))
 			continue;
+		fsw_stall_nap();
 		ret = slot_move(c->core, c->slot, e);
 		if (ret == -EAGAIN && ++c->tries < TRIES)
 			return false;
@@ -158,6 +159,7 @@ static void pass_end(struct fsw_compact *c)
 	struct fsw_extents *x = &c->core->extents;
 	u64 frame;
 
+	fsw_stall_sleep();
 	for (frame = 0; frame < (u64)smp_load_acquire(&x->nr) * x->frames; frame++) {
 		if (atomic_read(fsw_frame_word(x, frame)) & FSW_FRAME_SEALED)
 			fsw_frame_unseal(x, frame);

@@ -15,6 +15,7 @@
 
 void fsw_conn_step_end(struct fsw_conn *conn, int status, const char *why)
 {
+	fsw_stall();
 	conn->status = status;
 	conn->why = why;
 	complete(&conn->done);
@@ -163,6 +164,7 @@ int fsw_conn_step(struct fsw_conn *conn, enum fsw_step step, const char **why)
 {
 	int ret = -EINVAL;
 
+	fsw_stall_sleep();
 	reinit_completion(&conn->done);
 	switch (step) {
 	case FSW_STEP_ADDRESS:

@@ -68,6 +68,7 @@ static u32 slots_take(struct fsw_extents *x, u64 frame, unsigned int class, unsi
 	atomic_t *word = fsw_frame_word(x, frame);
 	u32 old = atomic_read(word), was, mask;
 
+	fsw_stall();
 	for (;;) {
 		mask = open ? lowest_bits(word_holes(old, class), nr) : 0;
 		if (!mask || (old & FSW_FRAME_PINS) + FSW_SUBS > FSW_FRAME_PINS)
@@ -100,6 +101,7 @@ void fsw_slot_free(struct fsw_extents *x, u64 frame, unsigned int sub)
 	atomic_t *word = fsw_frame_word(x, frame);
 	u32 old = atomic_read(word), was, new;
 
+	fsw_stall();
 	for (;;) {
 		new = word_settled((old & ~(1u << (FSW_FRAME_USED + sub))) | 1u << (FSW_FRAME_FREED + sub));
 		was = atomic_cmpxchg(word, old, new);
@@ -124,6 +126,7 @@ atomic_t *fsw_frame_pin(struct fsw_extents *x, u64 frame)
 
 	atomic_inc(word);
 	smp_mb__after_atomic();	/* the pin is seen before the map is read again */
+	fsw_stall();
 	return word;
 }
 
@@ -131,6 +134,7 @@ void fsw_frame_unpin(atomic_t *word)
 {
 	u32 old = atomic_read(word), was;
 
+	fsw_stall();
 	while ((was = atomic_cmpxchg(word, old, word_settled(old - 1))) != old)
 		old = was;
 }
@@ -140,6 +144,7 @@ bool fsw_frame_seal(struct fsw_extents *x, u64 frame)
 	atomic_t *word = fsw_frame_word(x, frame);
 	u32 old = atomic_read(word), was;
 
+	fsw_stall();
 	for (;;) {
 		if (!fsw_word_class(old) || !fsw_word_used(old))
 			return false;
@@ -152,6 +157,7 @@ bool fsw_frame_seal(struct fsw_extents *x, u64 frame)
 
 void fsw_frame_unseal(struct fsw_extents *x, u64 frame)
 {
+	fsw_stall();
 	atomic_andnot(FSW_FRAME_SEALED, fsw_frame_word(x, frame));
 }
 

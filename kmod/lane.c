@@ -124,6 +124,7 @@ static void read_end(struct fsw_lane_read *r, int status)
 	unsigned long flags;
 	bool orphan;
 
+	fsw_stall();
 	spin_lock_irqsave(&r->lane->lock, flags);
 	orphan = r->orphan;
 	smp_store_release(&r->core.status, status);
@@ -276,6 +277,7 @@ void fsw_lane_post(void *transport, struct fsw_read *read, struct fsw_peer *to, 
 	if (!fsw_peer_usable(peer)) {
 		ret = -ENOTCONN;
 	} else if (bytes <= FSW_PAGE) {
+		fsw_stall();
 		/* before it is posted: it may end at once */
 		smp_store_release(&read->status, FSW_READ_FLYING);
 		ret = read_send(r, remote, rkey, bytes);
@@ -371,6 +373,7 @@ void fsw_lane_put(void *transport, struct fsw_read *read)
 	unsigned long flags;
 	bool flying;
 
+	fsw_stall();
 	rcu_read_lock();	/* the peer of a READ in flight is there for a grace period */
 	spin_lock_irqsave(&lane->lock, flags);
 	flying = read->status == FSW_READ_FLYING;

@@ -34,6 +34,7 @@ static void renewed(struct ib_cq *cq, struct ib_wc *wc)
 		fsw_peer_lost(peer, -EIO, ib_wc_status_msg(wc->status));
 		return;
 	}
+	fsw_stall();
 	WRITE_ONCE(lease->until_ns, lease->posted_ns + lease->usable_ns);
 	smp_store_release(&lease->flying, false);
 	if (READ_ONCE(peer->core.state) == FARSWAP_PEER_CONNECTING)
@@ -91,6 +92,7 @@ static void lease_work(struct work_struct *work)
 	bool over;
 	int ret = 0;
 
+	fsw_stall_sleep();
 	rcu_read_lock();
 	over = READ_ONCE(peer->core.state) == FARSWAP_PEER_LOST || fsw_lease_over(peer);
 	if (!over && !smp_load_acquire(&lease->flying))

@@ -5,6 +5,7 @@
 #include "frontswap.h"
 #include "netlink.h"
 #include "settings.h"
+#include "stall.h"
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
@@ -41,6 +42,7 @@ static void __exit farswap_exit(void)
 	fsw_devices_exit();
 	fsw_netlink_exit();
 	fsw_bind_exit();
+	fsw_stalls_tell();
 }
 
 module_init(farswap_init);

@@ -114,6 +114,7 @@ struct fsw_cluster *fsw_map_populate(struct fsw_map *map, u64 slot)
 	c = stock_take(map);
 	if (!c)
 		return NULL;
+	fsw_stall();
 	won = cmpxchg(&map->clusters[slot / FSW_CLUSTER], NULL, c);	/* publishes the empty table whole */
 	if (won) {
 		stock_return(map, c);
@@ -145,6 +146,7 @@ struct fsw_entry fsw_map_set(struct fsw_map *map, u64 slot, struct fsw_entry e)
 
 	if (!c)
 		return old;
+	fsw_stall();
 	write_seqlock_irqsave(&c->lock, flags);
 	old = c->entries[slot % FSW_CLUSTER];
 	c->entries[slot % FSW_CLUSTER] = e;
@@ -160,6 +162,7 @@ bool fsw_map_cas(struct fsw_map *map, u64 slot, struct fsw_entry old, struct fsw
 
 	if (!c)
 		return false;
+	fsw_stall();
 	write_seqlock_irqsave(&c->lock, flags);
 	same = fsw_entry_same(c->entries[slot % FSW_CLUSTER], old);
 	if (same)

@@ -52,6 +52,7 @@ static void pass_begin(struct fsw_mend *mend)
 	struct fsw_extent *e;
 	unsigned int i;
 
+	fsw_stall_sleep();
 	mend->slot = 0;
 	mend->to = next_peer(mend);
 	for (i = 0; mend->to && (e = fsw_extents_get(x, i)); i++) {
@@ -77,6 +78,7 @@ static bool pass_end(struct fsw_mend *mend)
 	unsigned int i;
 	bool again = false;
 
+	fsw_stall_sleep();
 	for (i = 0; (e = fsw_extents_get(x, i)); i++) {
 		const struct fsw_set *set;
 
@@ -239,6 +241,7 @@ void fsw_mend_done(struct fsw_chain *chain, int status)
 	if (!status)
 		this_cpu_add(mend->core->stats->n[FSW_MENDED], mend->nr);
 	mend->nr = 0;
+	fsw_stall();
 	smp_store_release(&mend->flying, false);	/* from here on it is the work's again */
 	mend_queue(mend, rest);
 }
@@ -247,6 +250,7 @@ static void lines_write(struct fsw_mend *mend)
 {
 	struct fsw_core *core = mend->core;
 
+	fsw_stall_nap();
 	mend->flying = true;
 	mend->chain.posted_ns = ktime_get_ns();
 	core->ops->write(core->transport, &mend->chain, &mend->buf, mend->pieces, mend->nr);

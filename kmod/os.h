@@ -29,6 +29,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 #include "compat/compat.h"
+#include "stall.h"
 
 /* Stay on this CPU, do not sleep. */
 static inline void os_cpu_hold(void)

@@ -22,6 +22,7 @@ void fsw_peer_lost(struct fsw_rdma_peer *peer, int error, const char *why)
 	for (;;) {
 		if (was == FARSWAP_PEER_LOST)
 			return;
+		fsw_stall();
 		WRITE_ONCE(peer->core.lost_ns, ktime_get_ns());	/* whoever else loses it just now means the same time */
 		now = cmpxchg(&peer->core.state, was, FARSWAP_PEER_LOST);
 		if (now == was)
@@ -74,6 +75,7 @@ static void peer_teardown(struct fsw_rdma_peer *peer)
 	cq_free(&peer->write_cq);
 	for (i = 0; i < rdma->nr_lanes; i++)
 		fsw_lane_end(&rdma->lanes[i], peer);
+	fsw_stall_sleep();
 	fsw_chains_end(peer);
 	/* last: nobody's page waits for rdma_cm, whose own workers may wait for memory */
 	for (i = 0; i < peer->nr_conns; i++)
@@ -107,8 +109,11 @@ static void lost_work(struct work_struct *work)
 	/* windows wait for this work: it must not wait for pages to be swapped out */
 	unsigned int noio = memalloc_noio_save();
 
+	fsw_stall_sleep();
 	peer_drain(peer);
+	fsw_stall_sleep();
 	peer_teardown(peer);
+	fsw_stall_sleep();
 	if (!READ_ONCE(rdma->stopping)) {
 		pr_warn("%s: peer %u (%s) lost: %s (%d)\n", rdma->name, peer->core.node, peer->name, peer->why,
 			peer->error);
@@ -327,6 +332,7 @@ static bool peer_live(struct fsw_rdma_peer *peer)
 {
 	bool live;
 
+	fsw_stall_sleep();
 	spin_lock(&peer->rdma->peers_lock);
 	live = cmpxchg(&peer->core.state, FARSWAP_PEER_CONNECTING, FARSWAP_PEER_LIVE) == FARSWAP_PEER_CONNECTING;
 	peer->going = !live;
@@ -405,6 +411,7 @@ int fsw_rdma_peer_del(struct fsw_rdma *rdma, u32 node, const char **why)
 	spin_unlock(&rdma->peers_lock);
 	if (IS_ERR(peer))
 		return PTR_ERR(peer);
+	fsw_stall_sleep();
 	named = fsw_peer_named(rdma->core, &peer->core);
 	spin_lock(&rdma->peers_lock);
 	if (named)

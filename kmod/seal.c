@@ -49,6 +49,7 @@ static int extent_move(struct fsw_core *core, u64 id, u32 generation, enum fsw_s
 	*extent = e;
 	if (fsw_extent_generation(e) != generation)
 		return -ESTALE;
+	fsw_stall_sleep();
 	if (cmpxchg(&e->sealed, from, to) != from)
 		return otherwise;
 	if (fsw_extent_generation(e) == generation)	/* from here on it stays */
@@ -59,6 +60,7 @@ static int extent_move(struct fsw_core *core, u64 id, u32 generation, enum fsw_s
 
 static void extent_open(struct fsw_core *core, struct fsw_extent *e)
 {
+	fsw_stall_sleep();
 	smp_store_release(&e->sealed, FSW_OPEN);
 	fsw_staging_kick(&core->staging);
 	fsw_mend_kick(&core->mend);
@@ -74,6 +76,7 @@ int fsw_extent_seal(struct fsw_core *core, u64 id, u32 generation)
 		return ret;
 	synchronize_rcu();	/* who gave a frame out without seeing it has pinned that */
 	if (pins_drain(&core->extents, e, deadline_ns)) {
+		fsw_stall_sleep();
 		smp_store_release(&e->sealed, FSW_SEALED);
 		return 0;
 	}
@@ -149,6 +152,7 @@ static int set_change(struct fsw_core *core, u64 id, struct fsw_set *new, struct
 		return ret;
 	}
 	e->leaving = old;
+	fsw_stall_sleep();
 	rcu_assign_pointer(e->set, new);
 	*extent = e;
 	return 0;
@@ -168,6 +172,7 @@ static void set_settle(struct fsw_core *core, struct fsw_extent *e, u32 whole)
 		if (whole & 1 << i)
 			fsw_record_clear(x, &e->records[i]);
 	pins_drain(x, e, U64_MAX);
+	fsw_stall_sleep();
 	mutex_lock(&x->lock);
 	kfree(e->leaving);
 	e->leaving = NULL;

@@ -36,6 +36,7 @@ void fsw_record_mend(struct fsw_extents *x, struct fsw_record *r)
 {
 	unsigned int i;
 
+	fsw_stall();
 	for (i = 0; i < BITS_TO_LONGS(x->frames); i++) {
 		/* into the one before it leaves the other: a bit that is counted goes on being counted */
 		WRITE_ONCE(r->mending[i], r->mending[i] | READ_ONCE(r->missed[i]));
@@ -50,6 +51,7 @@ void fsw_record_mended(struct fsw_extents *x, struct fsw_record *r, bool all)
 	for_each_set_bit(f, r->mending, all ? 0 : x->frames)
 		set_bit(f, r->missed);
 	memset(r->mending, 0, BITS_TO_LONGS(x->frames) * sizeof(long));
+	fsw_stall();
 	WRITE_ONCE(r->any, false);
 	smp_mb();	/* a bit that is set from here on sets any again */
 	if (find_first_bit(r->missed, x->frames) < x->frames)

@@ -55,6 +55,7 @@ static void window_return(struct fsw_staging *s, struct fsw_window *w)
 {
 	unsigned long flags;
 
+	fsw_stall();
 	spin_lock_irqsave(&s->lock, flags);
 	list_add(&w->link, w->spare ? &s->spares : &s->free);
 	if (!w->spare)
@@ -69,6 +70,7 @@ static void window_park(struct fsw_staging *s, struct fsw_window *w)
 	unsigned long flags;
 
 	fsw_count(s->core, FSW_PARKED);
+	fsw_stall();
 	spin_lock_irqsave(&s->lock, flags);
 	list_add_tail(&w->link, &s->parked);
 	spin_unlock_irqrestore(&s->lock, flags);
@@ -327,6 +329,7 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 		};
 		rcu_read_unlock();
 	}
+	fsw_stall_nap();
 	w->chains[c].posted_ns = ktime_get_ns();
 	core->ops->write(core->transport, &w->chains[c], &w->buf, w->pieces, nr);
 }
@@ -414,6 +417,7 @@ static void window_send(struct fsw_window *w)
 {
 	unsigned int c, nr;
 
+	fsw_stall_nap();
 	window_place(w);
 	nr = w->nr_chains;	/* the window may be another's as soon as the last chain ended */
 	if (nr)
@@ -437,6 +441,7 @@ static void window_chain_done(struct fsw_chain *chain, int status)
 		core->ops->peer_fail(core->transport, chain->peer, status, "a window was not acknowledged");
 	else
 		atomic_or(1 << (chain - w->chains), &w->acked);
+	fsw_stall();
 	if (atomic_dec_and_test(&w->pending))
 		window_end(w);
 }
@@ -453,6 +458,7 @@ static struct fsw_window *cpu_close(struct fsw_cpu *cpu)
 {
 	struct fsw_window *w;
 
+	fsw_stall();
 	spin_lock(&cpu->lock);
 	w = cpu->open;
 	cpu->open = NULL;
@@ -611,6 +617,7 @@ static bool page_stage(struct fsw_staging *s, u64 slot, const void *page)
 	os_cpu_release();
 	if (!w)
 		return false;
+	fsw_stall_nap();
 	fsw_entry_replace(core, slot, staged_entry(w, i));
 	window_put(w);
 	return true;
@@ -653,6 +660,7 @@ bool fsw_restage(struct fsw_staging *s, u64 slot, struct fsw_entry e, const void
 	if (!w)
 		return false;
 	page_fill(w, i, slot, &stored);
+	fsw_stall_nap();
 	if (fsw_map_cas(&core->map, slot, e, staged_entry(w, i))) {
 		fsw_entry_drop(core, e);
 		fsw_count(core, FSW_COMPACTED);

@@ -321,6 +321,15 @@ static inline bool os_in_reclaim(void)
 	return world_reclaim;
 }
 
+/* kmod/stall.h */
+#ifdef FSW_STALLS
+#define fsw_stall() world_step()
+#else
+#define fsw_stall() do { } while (0)
+#endif
+#define fsw_stall_nap() fsw_stall()
+#define fsw_stall_sleep() fsw_stall()
+
 u32 fsw_crc32c(u32 crc, const void *p, size_t n);	/* daemon/crc32c.c */
 
 #define trace_farswap_store(...) do { } while (0)

@@ -34,6 +34,14 @@ static struct slab {
 	unsigned int donor;
 	bool released;
 } slabs[WORLD_SLABS];
+static struct stray {		/* half a piece that was on the wire when its queue pair went to error */
+	struct world_peer *peer;
+	char *remote;
+	u64 not_before;
+	u32 bytes;
+	struct stray *next;
+	char payload[];
+} *strays;
 static struct world_peer *graves;
 static unsigned int nr_slabs, last_node, stepping;
 static u64 rng;
@@ -43,7 +51,14 @@ u32 world_random(u32 below)
 	rng ^= rng << 13;
 	rng ^= rng >> 7;
 	rng ^= rng << 17;
+	world_trace(below);
 	return (rng >> 11) % below;
+}
+
+void world_trace(u64 what)
+{
+	world.trace = (world.trace ^ what) * 0x9e3779b97f4a7c15ull;
+	world.trace ^= world.trace >> 32;
 }
 
 /* ---- work and time ---- */
@@ -65,6 +80,7 @@ static bool works_run(void)
 			d->pending = false;
 			d->running = true;
 			world_worker = true;
+			world_trace(world_ns);
 			d->fn(&d->work);
 			world_worker = was;
 			d->running = false;
@@ -139,6 +155,7 @@ static void op_end(unsigned int i, int status)
 {
 	struct op *op = ops[i];
 
+	world_trace(status);
 	ops[i] = ops[--world.in_flight];
 	if (op->chain) {
 		fsw_chain_done(op->chain, status);
@@ -150,42 +167,97 @@ static void op_end(unsigned int i, int status)
 	free(op);
 }
 
-/* half of a piece, or of a READ: the payload is fetched now, not when it was posted */
+/* Half of a piece, or of a READ. */
+struct half {
+	char *remote, *local;
+	u32 bytes;
+	bool out;
+};
+
+static struct half op_half(const struct op *op, unsigned int n)
+{
+	const struct fsw_piece *p = op->chain ? &op->pieces[n / 2] : NULL;
+	u32 all = p ? p->bytes : op->bytes, from = n & 1 ? all / 2 : 0;
+
+	return (struct half){
+		.remote = (char *)(uintptr_t)(p ? p->remote : op->remote) + from,
+		.local = (p ? (char *)op->buf->va + p->offset : (char *)op->read->read.va) + from,
+		.bytes = n & 1 ? all - all / 2 : all / 2,
+		.out = p && !op->fetch,
+	};
+}
+
+/* the payload is fetched now, not when it was posted */
 static void op_deliver(struct op *op)
 {
-	bool second = op->done & 1;
+	struct half h = op_half(op, op->done++);
 
-	if (op->chain) {
-		struct fsw_piece *p = &op->pieces[op->done / 2];
-		u32 half = p->bytes / 2, from = second * half, bytes = second ? p->bytes - half : half;
-		char *remote = (char *)(uintptr_t)p->remote + from, *local = (char *)op->buf->va + p->offset + from;
+	memcpy(h.out ? h.remote : h.local, h.out ? h.local : h.remote, h.bytes);
+	world_trace(op->done << 16 | (u8)*h.remote);
+}
 
-		memcpy(op->fetch ? local : remote, op->fetch ? remote : local, bytes);
-	} else {
-		u32 half = op->bytes / 2, from = second * half, bytes = second ? op->bytes - half : half;
+static unsigned int op_halves(const struct op *op)
+{
+	return op->chain ? op->nr * 2 : 2;
+}
 
-		memcpy((char *)op->read->read.va + from, (char *)(uintptr_t)op->remote + from, bytes);
+/* What was sent of a WRITE whose queue pair is gone here: with the bytes of that time, as its buffer is used again. */
+static void op_stray(const struct op *op, struct world_peer *peer)
+{
+	unsigned int n, sent = op->done + world_random(op_halves(op) - op->done + 1);
+
+	for (n = op->done; n < sent; n++) {
+		struct half h = op_half(op, n);
+		struct stray *stray = malloc(sizeof(*stray) + h.bytes);
+
+		*stray = (struct stray){ .peer = peer, .remote = h.remote, .bytes = h.bytes, .next = strays };
+		stray->not_before = world_ns + world_random(1000) * NSEC_PER_MSEC;
+		memcpy(stray->payload, h.local, h.bytes);
+		strays = stray;
 	}
-	op->done++;
+}
+
+/* They land, or with land false are lost: all of the peer's, of those on the memory, or with neither those whose time has come. */
+static bool strays_end(const struct world_peer *peer, const char *memory, bool land)
+{
+	struct stray **at = &strays, *stray;
+	bool any = false;
+
+	while ((stray = *at)) {
+		if (peer ? stray->peer != peer : memory ? stray->remote < memory || stray->remote >= memory + WORLD_SLAB :
+		    stray->not_before > world_ns) {
+			at = &stray->next;
+			continue;
+		}
+		*at = stray->next;
+		if (land && world_random(4)) {
+			memcpy(stray->remote, stray->payload, stray->bytes);
+			world.strays++;
+		}
+		free(stray);
+		any = true;
+	}
+	return any;
 }
 
 static bool op_step(unsigned int i)
 {
 	struct op *op = ops[i];
-	unsigned int halves = op->chain ? op->nr * 2 : 2;
 
 	if (!fsw_peer_live(op->peer)) {
 		struct world_peer *peer = (struct world_peer *)op->peer;
 
-		if (op->done < halves && !peer->fenced && world_random(2))
+		if (op->done < op_halves(op) && !peer->fenced && world_random(2))
 			op_deliver(op);	/* was on the wire already */
+		if (op->chain && !op->fetch && !peer->fenced)
+			op_stray(op, peer);
 		peer->flushed++;
 		op_end(i, -ECONNRESET);
 		return true;
 	}
 	if (op->not_before > world_ns)
 		return false;
-	if (op->done < halves)
+	if (op->done < op_halves(op))
 		op_deliver(op);
 	else
 		op_end(i, 0);
@@ -196,6 +268,8 @@ static bool ops_step(void)
 {
 	unsigned int start, n;
 
+	if (strays && strays_end(NULL, NULL, true))
+		return true;
 	if (!world.in_flight)
 		return false;
 	start = world_random(world.in_flight);
@@ -271,6 +345,7 @@ void world_reconnect(unsigned int donor)
 
 	assert(!fsw_peer_live(&old->peer));
 	old->fenced = true;
+	strays_end(old, NULL, false);
 	old->next = graves;
 	graves = old;
 	peer_new(donor);
@@ -459,6 +534,7 @@ void world_start(u64 seed)
 	memset(&world, 0, sizeof(world));
 	works = NULL;
 	world_ns = 0;
+	world_cpu = 0;
 	last_node = 0;
 	for (i = 0; i < WORLD_PEERS; i++)
 		peer_new(i);
@@ -475,6 +551,9 @@ void world_end(void)
 	assert(world.in_flight == 0 && world.reads_out == 0);
 	for (i = 0; i < WORLD_READS; i++)
 		buffer_put(NULL, &reads[i].buf);
+	for (i = 0; i < WORLD_PEERS; i++)
+		strays_end(world.peers[i], NULL, false);
+	assert(!strays);
 	while (nr_slabs)
 		free(slabs[--nr_slabs].memory);
 	for (i = 0; i < WORLD_PEERS; i++)
@@ -533,6 +612,7 @@ void world_release(u64 slab)
 
 	for (i = 0; i < world.in_flight; i++)
 		assert(!touches(ops[i], (uintptr_t)world_memory(slab), WORLD_SLAB));
+	strays_end(NULL, world_memory(slab), false);
 	memset(world_memory(slab), 0xee, WORLD_SLAB);
 	slabs[slab - 1].released = true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A world around the core: donors whose memory is plain memory, a network that delivers late, in any order, in pieces, or not before
- * its peer is given up, and a clock. One seed, one run.
+ * A world around the core: donors whose memory is plain memory, a network that delivers late, in any order, in pieces, not before
+ * its peer is given up, or after that, as long as the donor has the queue pair, and a clock. One seed, one run: world.trace says whether it was.
  */
 #ifndef WORLD_H
 #define WORLD_H
@@ -32,6 +32,8 @@ struct world {
 	unsigned int scrub;		/* the parameter, for fsw_params.scrub; off while the world comes to rest */
 	unsigned int in_flight;		/* operations not ended */
 	unsigned int reads_out;		/* read requests not free */
+	unsigned int strays;		/* parts of WRITEs that landed after their queue pair was gone here */
+	u64 trace;			/* of all that was drawn and done so far */
 	void (*other_cpu)(void);	/* what another CPU does when it gets its turn; NULL: nothing */
 };
 
@@ -40,6 +42,7 @@ extern const struct fsw_transport_ops world_ops;
 
 void world_start(u64 seed);
 u32 world_random(u32 below);
+void world_trace(u64 what);		/* it becomes part of world.trace */
 void world_quiet(void);			/* deliver everything, run all work that is due */
 void world_stop(struct fsw_core *core);	/* the device goes: every peer ends, then the core, then the world */
 struct farswap_counters world_counters(struct fsw_core *core);

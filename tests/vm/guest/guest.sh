@@ -37,7 +37,8 @@ load_farswap() {
 	deps=$(modinfo -F depends /farswap/farswap.ko | tr , ' ')
 	# shellcheck disable=SC2086 # they are several
 	[ -z "$deps" ] || modprobe -a $deps || return
-	insmod /farswap/farswap.ko "$@"
+	# shellcheck disable=SC2046 # nothing, or one
+	insmod /farswap/farswap.ko $(cat /farswap/stalls 2> /dev/null) "$@"
 }
 
 # leftovers: prints what a test must not leave behind
@@ -46,5 +47,11 @@ leftovers() {
 	pgrep -a farswapd
 	tail -n +2 /proc/swaps
 }
+
+# for farswapd with stalls
+if [ -f /farswap/stalls ]; then
+	FARSWAP_STALL_SEED=$(cut -d= -f2 /farswap/stalls)
+	export FARSWAP_STALL_SEED
+fi
 
 . /farswap/cluster.sh
