@@ -46,7 +46,7 @@ struct slab {
 	bool there;
 	int node;
 	uint64_t session, extent, incarnation;
-	uint32_t generation;
+	uint32_t generation, rkey;
 	uint32_t data[FRAMES];
 };
 
@@ -65,7 +65,7 @@ static struct kextent {
 	uint32_t generation;
 	bool sealed;
 	unsigned int n;
-	struct { uint32_t peer; unsigned int slab; uint32_t missed; } members[FARSWAP_COPIES_MAX];
+	struct { uint32_t peer; unsigned int slab; uint32_t rkey, missed; } members[FARSWAP_COPIES_MAX];
 	uint32_t data[FRAMES];
 } kextents[EXTENTS];
 static unsigned int n_kextents;
@@ -267,6 +267,19 @@ static void run_push(struct push *push)
 			slabs[push->to].data[f] = slabs[push->from].data[f];
 }
 
+static void tell_slab(unsigned int s, enum farswap_msg_type type, union farswap_msg *answer)
+{
+	farswap_msg_make(answer, type, 0);
+	answer->grant.session = htole64(slabs[s].session);
+	answer->grant.extent = htole64(slabs[s].extent);
+	answer->grant.generation = htole32(slabs[s].generation);
+	answer->grant.slab = htole64(s + 1);
+	answer->grant.incarnation = htole64(slabs[s].incarnation);
+	answer->grant.address = htole64((s + 1ull) << 30);
+	answer->grant.rkey = htole32(slabs[s].rkey);
+	answer->grant.bytes = htole64(2 << 20);
+}
+
 static void serve_grant(int node, const struct farswap_msg_grant *grant, union farswap_msg *answer)
 {
 	unsigned int s;
@@ -279,17 +292,11 @@ static void serve_grant(int node, const struct farswap_msg_grant *grant, union f
 		check(n_slabs < SLABS);
 		n_slabs++;
 		slabs[s] = (struct slab) { .there = true, .node = node, .session = le64toh(grant->session),
-			.extent = le64toh(grant->extent), .generation = le32toh(grant->generation), .incarnation = ++unique };
+			.extent = le64toh(grant->extent), .generation = le32toh(grant->generation), .incarnation = ++unique,
+			.rkey = (uint32_t)++unique };
 		memset(slabs[s].data, 0xee, sizeof(slabs[s].data));
 	}
-	farswap_msg_make(answer, FARSWAP_MSG_GRANTED, 0);
-	answer->grant = *grant;
-	answer->grant.head.type = htole16(FARSWAP_MSG_GRANTED);
-	answer->grant.slab = htole64(s + 1);
-	answer->grant.incarnation = htole64(slabs[s].incarnation);
-	answer->grant.address = htole64((s + 1ull) << 30);
-	answer->grant.rkey = htole32(s + 1);
-	answer->grant.bytes = htole64(2 << 20);
+	tell_slab(s, FARSWAP_MSG_GRANTED, answer);
 }
 
 static struct push *serve_push(int node, const struct farswap_msg_push *ask, union farswap_msg *answer)
@@ -401,6 +408,10 @@ static struct push *serve(struct request *request, union farswap_msg *answer)
 		break;
 	case FARSWAP_MSG_CHECK:
 		serve_check(&msg->check, answer);
+		break;
+	case FARSWAP_MSG_LOCATE:
+		check(slabs[le64toh(msg->slab.slab) - 1].there);
+		tell_slab((unsigned int)le64toh(msg->slab.slab) - 1, FARSWAP_MSG_LOCATED, answer);
 		break;
 	default:
 		fail_msg("request %u", type);
@@ -546,7 +557,7 @@ static struct kernel_answer *get_extents(void)
 			nla_put_u64(msg, FARSWAP_A_SLAB, s + 1);
 			nla_put_u64(msg, FARSWAP_A_INCARNATION, slabs[s].incarnation);
 			nla_put_u64(msg, FARSWAP_A_REMOTE, (s + 1ull) << 30);
-			nla_put_u32(msg, FARSWAP_A_RKEY, s + 1);
+			nla_put_u32(msg, FARSWAP_A_RKEY, kextents[e].members[m].rkey);
 			nla_put_u32(msg, FARSWAP_A_MISSED, (uint32_t)__builtin_popcount(kextents[e].members[m].missed));
 			nla_nest_end(msg, one);
 		}
@@ -636,6 +647,7 @@ static int set_members(struct kextent *extent, struct nlattr *const *attrs)
 		succeeds = farswap_nl_u32(member, FARSWAP_A_SUCCEEDS);
 		extent->members[extent->n].peer = farswap_nl_u32(member, FARSWAP_A_NODE);
 		extent->members[extent->n].slab = (unsigned int)farswap_nl_u64(member, FARSWAP_A_SLAB) - 1;
+		extent->members[extent->n].rkey = farswap_nl_u32(member, FARSWAP_A_RKEY);
 		extent->members[extent->n].missed = 0;
 		check(kpeer_of(extent->members[extent->n].peer) >= 0);
 		for (m = 0; m < old.n; m++) {
@@ -749,6 +761,7 @@ static void store(struct kextent *extent)
 	extent->data[f] = (uint32_t)++unique;
 	for (m = 0; m < extent->n; m++) {
 		if (is_live(extent->members[m].peer)) {
+			check(extent->members[m].rkey == slabs[extent->members[m].slab].rkey);
 			slabs[extent->members[m].slab].data[f] = extent->data[f];
 			extent->members[m].missed &= ~(1u << f);
 		} else {
@@ -813,6 +826,22 @@ static void end_daemon(int node)
 	break_link(node, true);
 }
 
+/* planned: its slabs are handed on, and registered anew */
+static void restart_daemon(int node)
+{
+	unsigned int i;
+
+	break_link(node, true);
+	for (i = 0; i < 64; i++) {
+		if (kpeers[i].node == node)
+			kpeers[i].live = false;
+		pushes[i].there &= pushes[i].node != node && slabs[pushes[i].to].node != node;
+	}
+	for (i = 0; i < n_slabs; i++)
+		if (slabs[i].node == node)
+			slabs[i].rkey = (uint32_t)++unique;
+}
+
 static void restart_manager(void)
 {
 	int node;
@@ -832,7 +861,7 @@ static void trouble(void)
 {
 	int node = 1 + (int)draw(NODES - 1), i;
 
-	switch (draw(8)) {
+	switch (draw(9)) {
 	case 0:
 		if (donors[node].up && can_do_without(node))
 			end_daemon(node);
@@ -853,6 +882,10 @@ static void trouble(void)
 	case 6:
 		if (n_kextents == EXTENTS && device.phase == PHASE_UP)
 			restart_manager();
+		break;
+	case 7:
+		if (donors[node].up && can_do_without(node))
+			restart_daemon(node);
 		break;
 	default:
 		for (i = 0; i < 64; i++)	/* late WRITEs land */
@@ -1086,6 +1119,27 @@ static void a_rejoin_costs_no_slab(void **state)
 	end();
 }
 
+/* nor do restarts of daemons that hand their slabs on */
+static void a_planned_restart_costs_no_slab(void **state)
+{
+	unsigned int i, before;
+	uint64_t done;
+
+	(void)state;
+	begin(4717);
+	settle();
+	before = n_slabs;
+	done = device.repair.extents_done;
+	for (i = 0; i < 20; i++) {
+		restart_daemon(1 + (int)(i % (NODES - 1)));
+		settle();
+		check(n_slabs == before);
+	}
+	assert_int_equal(slabs_there(), EXTENTS * COPIES);
+	assert_int_equal(device.repair.extents_done, done);
+	end();
+}
+
 /* all of them at once, for long: the client's own link. Nobody is given up. */
 static void a_flap_of_the_clients_link_costs_no_slab(void **state)
 {
@@ -1271,6 +1325,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_rejoin_costs_no_slab),
+		cmocka_unit_test(a_planned_restart_costs_no_slab),
 		cmocka_unit_test(a_flap_of_the_clients_link_costs_no_slab),
 		cmocka_unit_test(a_live_member_that_missed_is_no_copy),
 		cmocka_unit_test(a_lost_member_rejoins_until_it_is_replaced),
