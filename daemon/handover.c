@@ -86,15 +86,15 @@ static const char *may_be_used(const struct handed *handed, const void *data, si
 		.lend = farswapd.self->lend,
 	};
 	struct stat stat;
+	const char *why;
 
 	if (handed->twice || handed->memory < 0 || handed->state < 0)
 		return "not one memory and one state came";
 	if (!data || fstat(handed->memory, &stat))
 		return "it cannot be read";
 	fit.memory = stat.st_ino;
-	if (!rdma_verbs())
-		return "there is no RDMA device";
-	return state_check(data, bytes, &fit);
+	why = state_check(data, bytes, &fit);
+	return why || rdma_verbs() ? why : "there is no RDMA device";
 }
 
 static void restore(const void *data)
