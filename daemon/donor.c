@@ -224,10 +224,27 @@ static bool have_room(struct donor_conn *conn, const union farswap_msg *msg)
 	return true;
 }
 
+/* GRANTED or LOCATED */
+static void answer_slab(struct donor_conn *conn, const union farswap_msg *msg, enum farswap_msg_type type,
+			const struct session *session, const struct slab *slab)
+{
+	union farswap_msg answer;
+
+	farswap_msg_make(&answer, type, le32toh(msg->head.id));
+	answer.grant.session = htole64(session->number);
+	answer.grant.extent = htole64(slab->extent);
+	answer.grant.generation = htole32(slab->generation);
+	answer.grant.rkey = htole32(slab->mr->rkey);
+	answer.grant.slab = htole64(slab->number);
+	answer.grant.incarnation = htole64(slab->incarnation);
+	answer.grant.address = htole64((uintptr_t)slab->data);
+	answer.grant.bytes = htole64(slab->bytes);
+	chan_send(conn->chan, &answer);
+}
+
 static void on_grant(struct donor_conn *conn, const union farswap_msg *msg)
 {
 	struct session *session = find_session(conn, msg, le64toh(msg->grant.session));
-	union farswap_msg answer;
 	struct slab *slab;
 	uint64_t free_mib;
 
@@ -247,16 +264,7 @@ static void on_grant(struct donor_conn *conn, const union farswap_msg *msg)
 		reject(conn, msg, FARSWAP_REJECT_NO_MEMORY, free_mib);
 		return;
 	}
-	farswap_msg_make(&answer, FARSWAP_MSG_GRANTED, le32toh(msg->head.id));
-	answer.grant.session = msg->grant.session;
-	answer.grant.extent = msg->grant.extent;
-	answer.grant.generation = msg->grant.generation;
-	answer.grant.rkey = htole32(slab->mr->rkey);
-	answer.grant.slab = htole64(slab->number);
-	answer.grant.incarnation = htole64(slab->incarnation);
-	answer.grant.address = htole64((uintptr_t)slab->data);
-	answer.grant.bytes = htole64(slab->bytes);
-	chan_send(conn->chan, &answer);
+	answer_slab(conn, msg, FARSWAP_MSG_GRANTED, session, slab);
 }
 
 static struct slab *find_slab(struct donor_conn *conn, const union farswap_msg *msg, struct session *session, uint64_t number)
@@ -297,6 +305,15 @@ static void on_release(struct donor_conn *conn, const union farswap_msg *msg)
 	answer.slab.session = msg->slab.session;
 	answer.slab.slab = msg->slab.slab;
 	chan_send(conn->chan, &answer);
+}
+
+static void on_locate(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->slab.session));
+	struct slab *slab = session ? find_slab(conn, msg, session, le64toh(msg->slab.slab)) : NULL;
+
+	if (slab)
+		answer_slab(conn, msg, FARSWAP_MSG_LOCATED, session, slab);
 }
 
 static void on_list(struct donor_conn *conn, const union farswap_msg *msg)
@@ -502,6 +519,9 @@ static void conn_message(struct chan *chan, const union farswap_msg *msg, enum f
 		break;
 	case FARSWAP_MSG_LIST:
 		on_list(conn, msg);
+		break;
+	case FARSWAP_MSG_LOCATE:
+		on_locate(conn, msg);
 		break;
 	case FARSWAP_MSG_PUSH:
 		on_push(conn, msg);

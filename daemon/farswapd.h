@@ -13,7 +13,7 @@ struct farswapd {
 	struct farswap_node *self;	/* conf.self */
 	uint8_t key[FARSWAP_KEY_BYTES];
 	uint8_t boot_id[16];
-	uint64_t incarnation;		/* of this process */
+	uint64_t incarnation;		/* of what it has lent, told to clients: of this process, or of the one that handed its slabs over */
 	sd_event *loop;
 	const char *run_dir;
 };

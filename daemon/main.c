@@ -13,6 +13,7 @@
 #include "device.h"
 #include "donor.h"
 #include "farswapd.h"
+#include "handover.h"
 #include "harden.h"
 #include "kernel.h"
 #include "link.h"
@@ -189,6 +190,7 @@ static int start(void)
 		farswap_log("no event source: %s", strerror(-ret));
 		return -1;
 	}
+	handover_take();
 	ret = kernel_init();
 	if (ret < 0) {
 		farswap_log("no thread for the kernel module: %s", strerror(-ret));
@@ -214,6 +216,7 @@ static void end(void)
 	listen_exit();
 	link_exit();
 	donor_exit();
+	handover_give();
 	session_close_all("farswapd ends");
 	session_exit();
 	push_exit();

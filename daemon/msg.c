@@ -33,6 +33,8 @@ static const struct {
 	[FARSWAP_MSG_CHECKED]	= { "CHECKED",	sizeof(struct farswap_msg_checked) },
 	[FARSWAP_MSG_LIST]	= { "LIST",	sizeof(struct farswap_msg_list) },
 	[FARSWAP_MSG_LISTED]	= { "LISTED",	sizeof(struct farswap_msg_listed) },
+	[FARSWAP_MSG_LOCATE]	= { "LOCATE",	sizeof(struct farswap_msg_slab) },
+	[FARSWAP_MSG_LOCATED]	= { "LOCATED",	sizeof(struct farswap_msg_grant) },
 };
 
 bool farswap_name_ok(const char *name)
@@ -328,6 +330,7 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 		return check_token(&msg.token, type);
 	case FARSWAP_MSG_GRANT:
 	case FARSWAP_MSG_GRANTED:
+	case FARSWAP_MSG_LOCATED:
 		return check_grant(&msg.grant, type);
 	case FARSWAP_MSG_PING:
 		return msg.ping.room || msg.ping.lent ? FARSWAP_MSG_BAD_RESERVED : FARSWAP_MSG_GOOD;
@@ -335,6 +338,7 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 		return FARSWAP_MSG_GOOD;
 	case FARSWAP_MSG_RELEASE:
 	case FARSWAP_MSG_RELEASED:
+	case FARSWAP_MSG_LOCATE:
 		return check_slab(&msg.slab);
 	case FARSWAP_MSG_PUSH:
 	case FARSWAP_MSG_PUSHED:

@@ -31,6 +31,7 @@ const char *repair_step_text(enum repair_step step)
 		[REPAIR_IDLE]	= "waiting",
 		[REPAIR_GRANT]	= "asking for a slab",
 		[REPAIR_RENEW]	= "asking for a slab",
+		[REPAIR_LOCATE]	= "asking where slabs are",
 		[REPAIR_SEAL]	= "sealing",
 		[REPAIR_SUMS]	= "reading sums",
 		[REPAIR_PUSH]	= "pushing",
@@ -207,12 +208,14 @@ static bool begin(struct device_extent *extent, enum extent_step step, unsigned 
 	r->generation = extent->generation;
 	r->target = 0;
 	r->renewed = !device.adopted;
+	r->n_located = 0;
+	r->locating = 0;
 	if (step == EXTENT_UNSEAL) {
 		call(extent_msg(FARSWAP_CMD_EXTENT_OPEN, r->generation), on_opened);
 		return true;
 	}
 	if (step == EXTENT_SUCCEED) {
-		r->step = REPAIR_SEAL;
+		r->step = REPAIR_LOCATE;
 		return true;
 	}
 	target = device.slab_bytes == farswapd.conf.slab_bytes ? choose_target(orphans) : NULL;
@@ -332,6 +335,59 @@ static void renew(struct device_peer *target)
 	leftover_make_release(&msg, target, r->copy.slab);
 	if (!ask(target, &msg, on_renewed))
 		fail("%s cannot be asked for a slab", target->link->node->name);
+}
+
+/* what does not have its slab any more stays as it is, and is asked again later */
+static void on_located(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	struct repair_slab *slab = &r->located[r->n_located];
+	struct device_extent *extent = extent_numbered(r->extent);
+	char text[160];
+
+	(void)arg;
+	answered();
+	r->locating++;
+	if (answer && le16toh(answer->head.type) == FARSWAP_MSG_LOCATED && le64toh(answer->grant.slab) == slab->slab &&
+	    le64toh(answer->grant.incarnation) == slab->incarnation && le64toh(answer->grant.bytes) == device.slab_bytes) {
+		slab->address = le64toh(answer->grant.address);
+		slab->rkey = le32toh(answer->grant.rkey);
+		r->n_located++;
+		return;
+	}
+	farswap_log_limited(&limit, "%s: extent %" PRIu64 ": %s does not tell where its slab is: %s", device.name, r->extent,
+			    link->node->name, refusal(link, answer, text, sizeof(text)));
+	if (extent)
+		extent->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
+}
+
+/* a donor's daemon that was restarted has its slabs at other addresses, under other keys */
+static void advance_locate(void)
+{
+	const struct device_extent *extent = extent_numbered(r->extent);
+	union farswap_msg msg;
+
+	for (; extent && r->locating < extent->n; r->locating++) {
+		const struct device_member *member = &extent->members[r->locating];
+		struct device_peer *peer = peer_live(member->peer);
+
+		if (!peer || peer->number == member->peer)
+			continue;
+		r->located[r->n_located] = (struct repair_slab) {
+			.peer = peer->number, .slab = member->slab, .incarnation = member->incarnation,
+		};
+		farswap_msg_make(&msg, FARSWAP_MSG_LOCATE, 0);
+		msg.slab.session = htole64(peer->session);
+		msg.slab.slab = htole64(member->slab);
+		if (!ask(peer, &msg, on_located))
+			fail("%s cannot be asked where its slab is", peer->link->node->name);
+		return;
+	}
+	if (!r->n_located) {
+		fail("no member has come back with its slab");
+		return;
+	}
+	r->step = REPAIR_SEAL;
+	device_kick();
 }
 
 static void on_sealed(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -748,20 +804,35 @@ static void on_set(int error, const char *why, const struct kernel_answer *answe
 	over();
 }
 
+/* as what it goes on; NULL: as it is, for now. It was located under the number that it has now, or its key may be that of another slab. */
+static const struct repair_slab *located(const struct device_member *member)
+{
+	const struct device_peer *peer = peer_live(member->peer);
+	unsigned int i;
+
+	for (i = 0; peer && i < r->n_located; i++)
+		if (r->located[i].slab == member->slab && r->located[i].peer == peer->number)
+			return &r->located[i];
+	return NULL;
+}
+
 /* who stays, by what it is called now, and the new one; 0: there would be too many, or none */
 static unsigned int members_after(const struct device_extent *extent, struct device_member *members)
 {
 	unsigned int i, n = 0;
 
 	for (i = 0; i < extent->n; i++) {
-		const struct device_peer *peer = peer_live(extent->members[i].peer);
+		const struct repair_slab *now = located(&extent->members[i]);
 
 		if (peer_standing(extent->members[i].peer) == STANDING_LOST)
 			continue;
 		members[n] = extent->members[i];
 		members[n].succeeds = members[n].peer;
-		if (peer)
-			members[n].peer = peer->number;
+		if (now) {
+			members[n].peer = now->peer;
+			members[n].address = now->address;
+			members[n].rkey = now->rkey;
+		}
 		n++;
 	}
 	if (!r->target)
@@ -819,6 +890,9 @@ void repair_advance(void)
 		break;
 	case REPAIR_RENEW:
 		renew(target);
+		break;
+	case REPAIR_LOCATE:
+		advance_locate();
 		break;
 	case REPAIR_SEAL:
 		call(extent_msg(FARSWAP_CMD_EXTENT_SEAL, r->generation), on_sealed);

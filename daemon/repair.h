@@ -2,7 +2,7 @@
 /*
  * Extents whose members are not what they should be, one at a time. What is done is told by plan.h:
  *
- *   a succession        SEAL -> SET
+ *   a succession        LOCATE ... -> SEAL -> SET
  *   a copy is missing   GRANT at the target -> SEAL -> SUM_GET -> { PUSH ... -> CHECK ... } from each source -> SET
  *   left sealed         OPEN
  *
@@ -28,6 +28,7 @@ enum repair_step {
 	REPAIR_IDLE,
 	REPAIR_GRANT,
 	REPAIR_RENEW,		/* RELEASE of a slab from an earlier life, then GRANT again */
+	REPAIR_LOCATE,
 	REPAIR_SEAL,
 	REPAIR_SUMS,
 	REPAIR_PUSH,
@@ -52,6 +53,8 @@ struct device_repair {
 	uint32_t target;		/* peer that gets the copy; 0: none, a succession */
 	struct repair_slab copy;	/* there */
 	bool renewed;
+	struct repair_slab located[FARSWAP_COPIES_MAX];	/* members that came back, as they are registered now */
+	unsigned int n_located, locating;		/* the member that is asked about, or is next */
 
 	uint32_t source;		/* peer that pushes; 0: to be chosen */
 	struct {

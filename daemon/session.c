@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "session.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,13 @@ static struct session *sessions;
 static uint64_t lease_ns;
 static sd_event_source *looking;
 
+static void add_slab(struct session *session, struct slab *slab)
+{
+	slab->next = session->slabs;
+	session->slabs = slab;
+	session->n_slabs++;
+}
+
 static unsigned int count_sessions(const char *client)
 {
 	struct session *session;
@@ -33,7 +41,7 @@ static unsigned int count_sessions(const char *client)
 	return n;
 }
 
-struct session *session_open(struct donor_conn *conn, const char *client, const uint8_t boot_id[16])
+static struct session *make(const char *client, const uint8_t boot_id[16], uint64_t number)
 {
 	struct session *session;
 	int ret;
@@ -58,14 +66,65 @@ struct session *session_open(struct donor_conn *conn, const char *client, const 
 		return NULL;
 	}
 	lease_start(&session->lease, farswap_now_ns());
-	session->number = farswap_unique();
+	session->number = number;
 	farswap_name_copy(session->client, client);
 	memcpy(session->boot_id, boot_id, sizeof(session->boot_id));
 	farswap_stall("session open");
-	session->conn = conn;
 	session->next = sessions;
 	sessions = session;
 	return session;
+}
+
+struct session *session_open(struct donor_conn *conn, const char *client, const uint8_t boot_id[16])
+{
+	struct session *session = make(client, boot_id, farswap_unique());
+
+	if (session)
+		session->conn = conn;
+	return session;
+}
+
+/* the lease counts anew: nobody can write the word before the client has rejoined; and not from 0, as if it was set back */
+static struct session *restore(const struct state_session *state)
+{
+	struct session *session = make(state->client, state->boot_id, le64toh(state->number));
+
+	if (!session)
+		return NULL;
+	session->lease.count = le64toh(state->lease_count);
+	if (session->word.at)
+		word_set(&session->word, session->lease.count);
+	return session;
+}
+
+static int restore_slab(struct session *session, const struct state_slab *state, uint64_t bytes)
+{
+	struct slab *slab = slab_restore(session->pd, bytes, le32toh(state->place));
+
+	if (!slab)
+		return -errno;
+	slab->number = le64toh(state->number);
+	slab->incarnation = le64toh(state->incarnation);
+	slab->extent = le64toh(state->extent);
+	slab->generation = le32toh(state->generation);
+	add_slab(session, slab);
+	return 0;
+}
+
+int session_restore(const struct state_session *state, uint64_t bytes)
+{
+	struct session *session = restore(state);
+	uint32_t i;
+	int ret = session ? 0 : -errno;
+
+	for (i = 0; i < le32toh(state->slabs) && !ret; i++)
+		ret = restore_slab(session, &state_slabs(state)[i], bytes);
+	if (!ret)
+		return 0;
+	farswap_log("session of %s: not taken over: %s", state->client, strerror(-ret));
+	if (session)
+		session_close(session, "not all of its slabs could be taken over");
+	return ret;
 }
 
 struct session *session_find(uint64_t number, const char *client)
@@ -131,9 +190,7 @@ struct slab *session_grant(struct session *session, uint64_t extent, uint32_t ge
 		return NULL;
 	slab->extent = extent;
 	slab->generation = generation;
-	slab->next = session->slabs;
-	session->slabs = slab;
-	session->n_slabs++;
+	add_slab(session, slab);
 	return slab;
 }
 
@@ -207,6 +264,34 @@ static void unlink_session(struct session *session)
 	while (*p != session)
 		p = &(*p)->next;
 	*p = session->next;
+}
+
+/* the kernel refuses to let a protection domain go while a queue pair or a region is in it: what that succeeds for nobody can write to */
+bool session_fence(struct session *session)
+{
+	struct slab *slab;
+
+	destroy_queues(session);
+	word_free(&session->word);
+	for (slab = session->slabs; slab; slab = slab->next)
+		slab_revoke(slab);
+	if (ibv_dealloc_pd(session->pd))
+		return false;
+	session->pd = NULL;
+	return true;
+}
+
+void session_leave(struct session *session)
+{
+	struct slab *slab;
+
+	while ((slab = session->slabs)) {
+		session->slabs = slab->next;
+		slab_leave(slab);
+	}
+	unlink_session(session);
+	explicit_bzero(session->tokens, sizeof(session->tokens));
+	free(session);
 }
 
 static void session_free(struct session *session)

@@ -9,6 +9,8 @@
  *
  * Its lease lasts while the client's kernel writes its lease word over the queue pairs; what its daemon says does not count.
  *
+ * At a planned end of the daemon it is fenced and left, for the next daemon to restore (handover.h).
+ *
  * Release: queue pairs destroyed -> regions deregistered -> slabs zeroed, one per turn of the loop -> CLOSED.
  */
 #ifndef FARSWAP_SESSION_H
@@ -22,6 +24,7 @@
 #include "farswap_wire.h"
 #include "lease.h"
 #include "slab.h"
+#include "state.h"
 #include "word.h"
 
 #define SESSION_QUEUES_MAX	72	/* a client's, and some of donors that push to it */
@@ -66,6 +69,8 @@ int session_init(uint64_t lease_ns);
 void session_exit(void);
 /* NULL with errno */
 struct session *session_open(struct donor_conn *conn, const char *client, const uint8_t boot_id[16]);
+/* as it was handed over, its slabs too; 0, or -errno: none of it is there */
+int session_restore(const struct state_session *state, uint64_t slab_bytes);
 /* open ones only */
 struct session *session_find(uint64_t number, const char *client);
 struct session *session_next(struct session *after);
@@ -84,6 +89,10 @@ struct slab *session_granted(struct session *session, uint64_t extent, uint32_t 
 int session_release(struct session *session, struct slab *slab);
 /* NULL with errno */
 struct slab *session_grant(struct session *session, uint64_t extent, uint32_t generation, uint64_t bytes);
+/* revoke all, for good: true when nothing is left that could reach its slabs. It is only to be left or closed then, as it is if not. */
+bool session_fence(struct session *session);
+/* forget one that was fenced, and leave what its slabs hold */
+void session_leave(struct session *session);
 /* revoke, zero, free; session is gone soon. why goes to the log */
 void session_close(struct session *session, const char *why);
 /* call when a queue pair or the control connection is gone */

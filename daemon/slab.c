@@ -2,10 +2,13 @@
 #include "slab.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "stall.h"
@@ -16,12 +19,105 @@
  * table when an access ends with the last page of a region whose table is full, as that of a power of two is.
  */
 #define BEHIND	4096
+/* from a slab to the next in the memory: that page lies there, and the next can have huge pages */
+#define GAP	(2u << 20)
 
+static int memory = -1;
+static bool *taken;		/* the places in it */
+static uint32_t n_places;
 static uint32_t count;
 
 uint32_t slab_count(void)
 {
 	return count;
+}
+
+int slab_memory(void)
+{
+	return memory;
+}
+
+void slab_memory_take(int fd)
+{
+	memory = fd;
+}
+
+void slab_memory_drop(void)
+{
+	if (memory >= 0)
+		close(memory);
+	memory = -1;
+	free(taken);
+	taken = NULL;
+	n_places = 0;
+}
+
+static int open_memory(void)
+{
+	if (memory < 0)
+		memory = memfd_create("farswap-slabs", MFD_CLOEXEC);
+	return memory < 0 ? -errno : 0;
+}
+
+static off_t start_of(size_t bytes, uint32_t place)
+{
+	return (off_t)(place * (bytes + GAP));
+}
+
+uint32_t slab_memory_places(size_t bytes)
+{
+	struct stat stat;
+	off_t places;
+
+	if (memory < 0 || fstat(memory, &stat))
+		return 0;
+	places = stat.st_size / start_of(bytes, 1);
+	return places < UINT32_MAX ? (uint32_t)places : UINT32_MAX;
+}
+
+/* its pages go back to the system; whoever maps it next finds zeros */
+static int empty(size_t bytes, uint32_t place)
+{
+	return fallocate(memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start_of(bytes, place), start_of(bytes, 1)) ? -errno : 0;
+}
+
+void slab_memory_clean(size_t bytes)
+{
+	uint32_t place, n = slab_memory_places(bytes);
+
+	for (place = 0; place < n; place++)
+		if (place >= n_places || !taken[place])
+			empty(bytes, place);	/* if not, it is not used: see slab_create() */
+}
+
+static uint32_t spare_place(void)
+{
+	uint32_t place;
+
+	for (place = 0; place < n_places && taken[place]; place++)
+		;
+	return place;
+}
+
+/* it is in the memory, and nobody else's */
+static int take_place(size_t bytes, uint32_t place)
+{
+	if (place >= n_places) {
+		uint32_t n = place < 32 ? 64 : 2 * place;
+		bool *more = realloc(taken, n * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		memset(more + n_places, 0, (n - n_places) * sizeof(*more));
+		taken = more;
+		n_places = n;
+	}
+	if (taken[place])
+		return -EEXIST;
+	if (place >= slab_memory_places(bytes) && ftruncate(memory, start_of(bytes, place + 1)))
+		return -errno;
+	taken[place] = true;
+	return 0;
 }
 
 /*
@@ -30,19 +126,10 @@ uint32_t slab_count(void)
  */
 static int map_memory(struct slab *slab)
 {
-	int fd = memfd_create("farswap-slab", MFD_CLOEXEC);
-	void *data = MAP_FAILED;
-	int ret = 0;
+	void *data = mmap(NULL, slab->bytes + BEHIND, PROT_NONE, MAP_SHARED, memory, start_of(slab->bytes, slab->place));
 
-	if (fd < 0)
-		return -errno;
-	if (!ftruncate(fd, (off_t)(slab->bytes + BEHIND)))
-		data = mmap(NULL, slab->bytes + BEHIND, PROT_NONE, MAP_SHARED, fd, 0);
 	if (data == MAP_FAILED)
-		ret = -errno;
-	close(fd);	/* the mapping holds the memory; a descriptor per slab would run out */
-	if (ret)
-		return ret;
+		return -errno;
 	slab->data = data;
 	madvise(slab->data, slab->bytes, MADV_HUGEPAGE);	/* better with, right without */
 	if (madvise(slab->data, slab->bytes + BEHIND, MADV_DONTDUMP) ||
@@ -59,7 +146,8 @@ static void unmap_memory(struct slab *slab)
 		munmap(slab->data, slab->bytes + BEHIND);
 }
 
-struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
+/* fresh: whatever is there goes */
+static struct slab *make(struct ibv_pd *pd, size_t bytes, uint32_t place, bool fresh)
 {
 	struct slab *slab = calloc(1, sizeof(*slab));
 	int ret;
@@ -67,7 +155,13 @@ struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
 	if (!slab)
 		return NULL;
 	slab->bytes = bytes;
-	ret = map_memory(slab);
+	slab->place = place;
+	ret = take_place(bytes, place);
+	if (ret)
+		goto err_place;
+	ret = fresh ? empty(bytes, place) : 0;
+	if (!ret)
+		ret = map_memory(slab);
 	if (ret)
 		goto err;
 	slab->mr = ibv_reg_mr(pd, slab->data, bytes + BEHIND,
@@ -76,16 +170,38 @@ struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
 		ret = -errno;
 		goto err;
 	}
-	farswap_stall("slab granted");
-	slab->number = farswap_unique();
-	slab->incarnation = farswap_unique();
 	count++;
 	return slab;
 err:
 	unmap_memory(slab);
+	taken[place] = false;
+err_place:
 	free(slab);
-	errno = ret ? -ret : ENOMEM;
+	errno = -ret;
 	return NULL;
+}
+
+struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
+{
+	int ret = open_memory();
+	struct slab *slab;
+
+	if (ret) {
+		errno = -ret;
+		return NULL;
+	}
+	slab = make(pd, bytes, spare_place(), true);
+	if (slab) {
+		farswap_stall("slab granted");
+		slab->number = farswap_unique();
+		slab->incarnation = farswap_unique();
+	}
+	return slab;
+}
+
+struct slab *slab_restore(struct ibv_pd *pd, size_t bytes, uint32_t place)
+{
+	return make(pd, bytes, place, false);
 }
 
 int slab_revoke(struct slab *slab)
@@ -109,6 +225,17 @@ void slab_free(struct slab *slab)
 	farswap_stall("slab zeroing");
 	explicit_bzero(slab->data, slab->bytes + BEHIND);
 	farswap_stall("slab free");
+	unmap_memory(slab);
+	empty(slab->bytes, slab->place);	/* if not, there are zeros all the same */
+	taken[slab->place] = false;
+	free(slab);
+	count--;
+}
+
+void slab_leave(struct slab *slab)
+{
+	if (slab->mr)
+		abort();	/* somebody could still write to it */
 	unmap_memory(slab);
 	free(slab);
 	count--;

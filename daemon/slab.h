@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A slab: a donor's unit of lent memory, a memfd mapped (and closed) here and registered in one session's protection domain.
+ * A slab: a donor's unit of lent memory, mapped here and registered in one session's protection domain. All lie in one memfd, which can
+ * be handed over to the next daemon by its one descriptor.
  * Its life: slab_create() -> lent -> slab_revoke() (the region is gone, a late one-sided access errs at the
- * adapter) -> slab_free() (zeroed, then given back). In that order only (rule 5).
+ * adapter) -> slab_free() (zeroed, then given back). In that order only (rule 5). Or, at a planned end, slab_revoke() -> slab_leave(),
+ * and slab_restore() in the next daemon.
  */
 #ifndef FARSWAP_SLAB_H
 #define FARSWAP_SLAB_H
@@ -19,15 +21,31 @@ struct slab {
 	uint32_t generation;
 	uint8_t *data;
 	size_t bytes;
+	uint32_t place;			/* in the memory */
 	struct ibv_mr *mr;		/* NULL once revoked */
 };
 
 /* NULL with errno. The caller has asked slab_memory_room() before. */
 struct slab *slab_create(struct ibv_pd *pd, size_t bytes);
+/* with what is at that place of the memory; NULL with errno. Number, incarnation, extent and generation are the caller's to set. */
+struct slab *slab_restore(struct ibv_pd *pd, size_t bytes, uint32_t place);
 /* 0, or -errno: the region is still there, and the memory must never be used for anything else */
 int slab_revoke(struct slab *slab);
 /* zero and give back; only after slab_revoke() succeeded */
 void slab_free(struct slab *slab);
+/* forget it and leave what it holds in the memory; only after slab_revoke() succeeded */
+void slab_leave(struct slab *slab);
+
+/* the descriptor of the memory that they lie in; -1: there is none */
+int slab_memory(void);
+/* lie there from now on; before the first slab */
+void slab_memory_take(int fd);
+/* all pages that no slab has go back to the system */
+void slab_memory_clean(size_t bytes);
+/* places for slabs of that size in it */
+uint32_t slab_memory_places(size_t bytes);
+/* close it: with no slab in it, or as the last deed */
+void slab_memory_drop(void);
 
 /* slabs of this size that fit above the reserve now; *free_mib: memory available */
 uint64_t slab_memory_room(size_t bytes, uint64_t reserve, uint64_t *free_mib);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "word.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stddef.h>
 #include <sys/mman.h>
@@ -23,6 +24,12 @@ int word_create(struct word *word, struct ibv_pd *pd)
 	ret = -errno;
 	munmap(at, WORD_BYTES);
 	return ret;
+}
+
+void word_set(struct word *word, uint64_t count)
+{
+	word->at->count = htole64(count);
+	word->at->check = ~word->at->count;
 }
 
 struct farswap_lease_word word_read(const struct word *word)

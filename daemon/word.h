@@ -14,6 +14,8 @@ struct word {
 
 /* 0, or -errno */
 int word_create(struct word *word, struct ibv_pd *pd);
+/* as if the client had written it; while nobody can */
+void word_set(struct word *word, uint64_t count);
 /* how it reads now: the two halves may be of two WRITEs */
 struct farswap_lease_word word_read(const struct word *word);
 /* deregistered, then given back; one that cannot be deregistered is kept. Nothing if it was never made. */

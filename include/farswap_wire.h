@@ -25,6 +25,8 @@
  *     REJOIN   session                            ->
  *                                                 <-      REJOINED all queue pairs destroyed, tokens void; RDMA port
  *     TOKEN ...
+ *     LOCATE   slab                               ->      the donor's farswapd may have been restarted with its slabs
+ *                                                 <-      LOCATED  what GRANTED said, with the address and rkey of now
  *
  *   a slab's copy is made at another donor (its session there, its token) and checked where it lies:
  *     PUSH     slab, range, where to              ->      connects to the other donor's RDMA port, WRITEs
@@ -58,7 +60,7 @@
 #endif
 
 #define FARSWAP_WIRE_MAGIC	0x50575346u	/* "FSWP" read as a little-endian word */
-#define FARSWAP_WIRE_VERSION	4
+#define FARSWAP_WIRE_VERSION	5
 #define FARSWAP_PORT		7474		/* default, TCP for control and the RDMA CM port alike */
 #define FARSWAP_NAME_BYTES	32		/* node names, zero-padded, at most 31 characters */
 #define FARSWAP_TOKEN_BYTES	16
@@ -95,6 +97,8 @@ enum farswap_msg_type {
 	FARSWAP_MSG_CHECKED,
 	FARSWAP_MSG_LIST,
 	FARSWAP_MSG_LISTED,
+	FARSWAP_MSG_LOCATE,
+	FARSWAP_MSG_LOCATED,
 	FARSWAP_MSG_TYPES
 };
 
@@ -135,7 +139,7 @@ struct farswap_msg_hello {		/* HELLO and WELCOME */
 	__le32 page_bytes;
 	__le32 room;			/* WELCOME: slabs that could be granted now; HELLO: 0 */
 	__le64 slab_bytes;		/* HELLO: wanted; WELCOME: agreed */
-	__le64 incarnation;		/* of the daemon; never repeats, also across reboots */
+	__le64 incarnation;		/* of what the daemon has lent; never repeats, also across reboots; a planned restart hands it on */
 	__u8 boot_id[16];
 	char name[FARSWAP_NAME_BYTES];
 };
@@ -157,7 +161,7 @@ struct farswap_msg_token {		/* TOKEN (token all zero) and TOKEN_OK */
 	__u8 token[FARSWAP_TOKEN_BYTES];
 };
 
-struct farswap_msg_grant {		/* GRANT: session, extent, generation; GRANTED: all */
+struct farswap_msg_grant {		/* GRANT: session, extent, generation; GRANTED, LOCATED: all */
 	struct farswap_msg_head head;
 	__le64 session;
 	__le64 extent;
@@ -183,7 +187,7 @@ struct farswap_msg_reject {
 	__le64 number;			/* as the code says */
 };
 
-struct farswap_msg_slab {		/* RELEASE and RELEASED */
+struct farswap_msg_slab {		/* RELEASE, RELEASED, LOCATE */
 	struct farswap_msg_head head;
 	__le64 session;
 	__le64 slab;

@@ -144,6 +144,21 @@ void cluster_end_daemon(int node)
 	cluster_break_link(node, true);
 }
 
+void cluster_restart_daemon(int node)
+{
+	unsigned int i;
+
+	cluster_break_link(node, true);
+	for (i = 0; i < 64; i++) {
+		if (cluster.kpeers[i].node == node)
+			cluster.kpeers[i].live = false;
+		cluster.pushes[i].there &= cluster.pushes[i].node != node && cluster.slabs[cluster.pushes[i].to].node != node;
+	}
+	for (i = 0; i < cluster.n_slabs; i++)
+		if (cluster.slabs[i].node == node)
+			cluster.slabs[i].rkey = (uint32_t)++cluster.unique;
+}
+
 static void restart_manager(void)
 {
 	int node;
@@ -163,7 +178,7 @@ static void trouble(void)
 {
 	int node = 1 + (int)cluster_draw(NODES - 1), i;
 
-	switch (cluster_draw(8)) {
+	switch (cluster_draw(9)) {
 	case 0:
 		if (cluster.donors[node].up && can_do_without(node))
 			cluster_end_daemon(node);
@@ -184,6 +199,10 @@ static void trouble(void)
 	case 6:
 		if (cluster.n_kextents == EXTENTS && device.phase == PHASE_UP)
 			restart_manager();
+		break;
+	case 7:
+		if (cluster.donors[node].up && can_do_without(node))
+			cluster_restart_daemon(node);
 		break;
 	default:
 		for (i = 0; i < 64; i++)	/* late WRITEs land */

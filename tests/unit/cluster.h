@@ -39,7 +39,7 @@ struct slab {
 	bool there;
 	int node;
 	uint64_t session, extent, incarnation;
-	uint32_t generation;
+	uint32_t generation, rkey;
 	uint32_t data[FRAMES];
 };
 
@@ -51,7 +51,7 @@ struct kextent {
 	uint32_t generation;
 	bool sealed;
 	unsigned int n;
-	struct { uint32_t peer; unsigned int slab; uint32_t missed; } members[FARSWAP_COPIES_MAX];
+	struct { uint32_t peer; unsigned int slab; uint32_t rkey, missed; } members[FARSWAP_COPIES_MAX];
 	uint32_t data[FRAMES];
 };
 
@@ -81,6 +81,7 @@ void cluster_turn(void);		/* something happens, some time passes */
 void cluster_settle(void);		/* without faults for long enough: whole, on different nodes, nothing left over */
 unsigned int cluster_slabs_there(void);
 void cluster_end_daemon(int node);
+void cluster_restart_daemon(int node);	/* planned: its slabs are handed on, and registered anew */
 void cluster_end(void);
 int cluster_remove_dir(void **state);
 

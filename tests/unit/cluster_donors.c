@@ -71,6 +71,19 @@ void cluster_run_push(struct push *push)
 			cluster.slabs[push->to].data[f] = cluster.slabs[push->from].data[f];
 }
 
+static void tell_slab(unsigned int s, enum farswap_msg_type type, union farswap_msg *answer)
+{
+	farswap_msg_make(answer, type, 0);
+	answer->grant.session = htole64(cluster.slabs[s].session);
+	answer->grant.extent = htole64(cluster.slabs[s].extent);
+	answer->grant.generation = htole32(cluster.slabs[s].generation);
+	answer->grant.slab = htole64(s + 1);
+	answer->grant.incarnation = htole64(cluster.slabs[s].incarnation);
+	answer->grant.address = htole64((s + 1ull) << 30);
+	answer->grant.rkey = htole32(cluster.slabs[s].rkey);
+	answer->grant.bytes = htole64(2 << 20);
+}
+
 static void serve_grant(int node, const struct farswap_msg_grant *grant, union farswap_msg *answer)
 {
 	unsigned int s;
@@ -83,17 +96,11 @@ static void serve_grant(int node, const struct farswap_msg_grant *grant, union f
 		check(cluster.n_slabs < SLABS);
 		cluster.n_slabs++;
 		cluster.slabs[s] = (struct slab) { .there = true, .node = node, .session = le64toh(grant->session),
-			.extent = le64toh(grant->extent), .generation = le32toh(grant->generation), .incarnation = ++cluster.unique };
+			.extent = le64toh(grant->extent), .generation = le32toh(grant->generation), .incarnation = ++cluster.unique,
+			.rkey = (uint32_t)++cluster.unique };
 		memset(cluster.slabs[s].data, 0xee, sizeof(cluster.slabs[s].data));
 	}
-	farswap_msg_make(answer, FARSWAP_MSG_GRANTED, 0);
-	answer->grant = *grant;
-	answer->grant.head.type = htole16(FARSWAP_MSG_GRANTED);
-	answer->grant.slab = htole64(s + 1);
-	answer->grant.incarnation = htole64(cluster.slabs[s].incarnation);
-	answer->grant.address = htole64((s + 1ull) << 30);
-	answer->grant.rkey = htole32(s + 1);
-	answer->grant.bytes = htole64(2 << 20);
+	tell_slab(s, FARSWAP_MSG_GRANTED, answer);
 }
 
 static struct push *serve_push(int node, const struct farswap_msg_push *ask, union farswap_msg *answer)
@@ -205,6 +212,10 @@ static struct push *serve(struct request *request, union farswap_msg *answer)
 		break;
 	case FARSWAP_MSG_CHECK:
 		serve_check(&msg->check, answer);
+		break;
+	case FARSWAP_MSG_LOCATE:
+		check(cluster.slabs[le64toh(msg->slab.slab) - 1].there);
+		tell_slab((unsigned int)le64toh(msg->slab.slab) - 1, FARSWAP_MSG_LOCATED, answer);
 		break;
 	default:
 		fail_msg("request %u", type);

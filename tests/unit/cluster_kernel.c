@@ -105,7 +105,7 @@ static struct kernel_answer *get_extents(void)
 			nla_put_u64(msg, FARSWAP_A_SLAB, s + 1);
 			nla_put_u64(msg, FARSWAP_A_INCARNATION, cluster.slabs[s].incarnation);
 			nla_put_u64(msg, FARSWAP_A_REMOTE, (s + 1ull) << 30);
-			nla_put_u32(msg, FARSWAP_A_RKEY, s + 1);
+			nla_put_u32(msg, FARSWAP_A_RKEY, cluster.kextents[e].members[m].rkey);
 			nla_put_u32(msg, FARSWAP_A_MISSED, (uint32_t)__builtin_popcount(cluster.kextents[e].members[m].missed));
 			nla_nest_end(msg, one);
 		}
@@ -195,6 +195,7 @@ static int set_members(struct kextent *extent, struct nlattr *const *attrs)
 		succeeds = farswap_nl_u32(member, FARSWAP_A_SUCCEEDS);
 		extent->members[extent->n].peer = farswap_nl_u32(member, FARSWAP_A_NODE);
 		extent->members[extent->n].slab = (unsigned int)farswap_nl_u64(member, FARSWAP_A_SLAB) - 1;
+		extent->members[extent->n].rkey = farswap_nl_u32(member, FARSWAP_A_RKEY);
 		extent->members[extent->n].missed = 0;
 		check(kpeer_of(extent->members[extent->n].peer) >= 0);
 		for (m = 0; m < old.n; m++) {
@@ -307,6 +308,7 @@ void cluster_store(struct kextent *extent)
 	extent->data[f] = (uint32_t)++cluster.unique;
 	for (m = 0; m < extent->n; m++) {
 		if (cluster_is_live(extent->members[m].peer)) {
+			check(extent->members[m].rkey == cluster.slabs[extent->members[m].slab].rkey);
 			cluster.slabs[extent->members[m].slab].data[f] = extent->data[f];
 			extent->members[m].missed &= ~(1u << f);
 		} else {

@@ -41,6 +41,7 @@ static void make_right(union farswap_msg *m, unsigned int type)
 		m->token.session = htole64(5);
 		break;
 	case FARSWAP_MSG_GRANTED:
+	case FARSWAP_MSG_LOCATED:
 		m->grant.slab = htole64(9);
 		m->grant.incarnation = htole64(10);
 		m->grant.address = htole64(0x7f0000000000);
@@ -55,6 +56,7 @@ static void make_right(union farswap_msg *m, unsigned int type)
 		break;
 	case FARSWAP_MSG_RELEASE:
 	case FARSWAP_MSG_RELEASED:
+	case FARSWAP_MSG_LOCATE:
 		m->slab.session = htole64(5);
 		m->slab.slab = htole64(9);
 		break;
@@ -329,7 +331,7 @@ static void ranges(void **state)
 		make_right(&m, i);
 		m.session.session = 0;	/* the first field of all of these */
 		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RANGE);
-		if (i < FARSWAP_MSG_RELEASE || i >= FARSWAP_MSG_LIST)
+		if (i < FARSWAP_MSG_RELEASE || (i >= FARSWAP_MSG_LIST && i != FARSWAP_MSG_LOCATE))
 			continue;
 		make_right(&m, i);
 		m.slab.slab = 0;	/* and the second */
@@ -449,7 +451,7 @@ static void random_bytes(void **state)
 		if (farswap_msg_check(&m, i) == FARSWAP_MSG_GOOD) {
 			/* these have no field that random bytes could break but session and padding */
 			assert_true(type == FARSWAP_MSG_TOKEN_OK || type == FARSWAP_MSG_PONG || type == FARSWAP_MSG_RELEASE ||
-				    type == FARSWAP_MSG_RELEASED || type == FARSWAP_MSG_LIST);
+				    type == FARSWAP_MSG_RELEASED || type == FARSWAP_MSG_LIST || type == FARSWAP_MSG_LOCATE);
 			good++;
 		}
 	}

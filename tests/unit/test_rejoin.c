@@ -22,6 +22,27 @@ static void a_rejoin_costs_no_slab(void **state)
 	cluster_end();
 }
 
+/* nor do restarts of daemons that hand their slabs on */
+static void a_planned_restart_costs_no_slab(void **state)
+{
+	unsigned int i, before;
+	uint64_t done;
+
+	(void)state;
+	cluster_begin(4717);
+	cluster_settle();
+	before = cluster.n_slabs;
+	done = device.repair.extents_done;
+	for (i = 0; i < 20; i++) {
+		cluster_restart_daemon(1 + (int)(i % (NODES - 1)));
+		cluster_settle();
+		check(cluster.n_slabs == before);
+	}
+	assert_int_equal(cluster_slabs_there(), EXTENTS * COPIES);
+	assert_int_equal(device.repair.extents_done, done);
+	cluster_end();
+}
+
 /* all of them at once, for long: the client's own link. Nobody is given up. */
 static void a_flap_of_the_clients_link_costs_no_slab(void **state)
 {
@@ -201,6 +222,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_rejoin_costs_no_slab),
+		cmocka_unit_test(a_planned_restart_costs_no_slab),
 		cmocka_unit_test(a_flap_of_the_clients_link_costs_no_slab),
 		cmocka_unit_test(a_live_member_that_missed_is_no_copy),
 		cmocka_unit_test(a_lost_member_rejoins_until_it_is_replaced),

@@ -135,6 +135,23 @@ uint64_t farswap_unique(void)
 	return ++last;
 }
 
+void word_set(struct word *word, uint64_t count)
+{
+	word->at->count = htole64(count);
+}
+
+struct slab *slab_restore(struct ibv_pd *pd, size_t bytes, uint32_t place)
+{
+	(void)place;
+	return slab_create(pd, bytes);
+}
+
+void slab_leave(struct slab *slab)
+{
+	free(slab);
+	n_slabs--;
+}
+
 struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
 {
 	struct slab *slab = calloc(1, sizeof(*slab));

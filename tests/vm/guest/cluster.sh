@@ -33,6 +33,34 @@ daemons() {
 	done
 }
 
+# kept N...: the same, under fdkeep.c; kept_restart N...: planned, with what it lent; kept_end N...: and its keeper
+kept() {
+	local n
+	for n; do
+		rm -f "/run/farswap/node$n.sock"
+		fdkeep "/tmp/farswapd-node$n.pid" farswapd --node "node$n" >> "/tmp/farswapd-node$n.log" 2>&1 &
+		echo $! > "/tmp/fdkeep-node$n.pid"
+	done
+	for n; do until [ -S "/run/farswap/node$n.sock" ]; do sleep 0.1; done; done
+}
+
+kept_restart() {
+	local n old
+	for n; do
+		old=$(daemon_pid "$n")
+		kill -HUP "$(cat "/tmp/fdkeep-node$n.pid")"
+		while [ "$(daemon_pid "$n")" = "$old" ] || ! farswap --node "node$n" > /dev/null 2>&1; do sleep 0.1; done
+	done
+}
+
+kept_end() {
+	local n
+	for n; do
+		kill "$(cat "/tmp/fdkeep-node$n.pid")"
+		while kill -0 "$(cat "/tmp/fdkeep-node$n.pid")" 2> /dev/null; do sleep 0.1; done
+	done
+}
+
 daemon_pid() { cat "/tmp/farswapd-node$1.pid"; }
 
 # daemons_end N...: and waits until they are gone

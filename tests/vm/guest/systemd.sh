@@ -8,7 +8,7 @@ units=/etc/systemd/system
 echo "node$node" > /etc/hostname
 echo 0123456789abcdef0123456789abcde"$node" > /etc/machine-id
 echo "install farswap /bin/bash -c '. /farswap/guest.sh; load_farswap'" > /etc/modprobe.d/farswap.conf
-cluster_conf 4
+cluster_conf 4 replace_after=60
 
 cat > $units/agents.service <<-END
 	[Unit]
