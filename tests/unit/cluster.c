@@ -211,6 +211,26 @@ static void trouble(void)
 	}
 }
 
+/* its kernel has queue pairs to it */
+static bool is_held(unsigned int node)
+{
+	unsigned int i;
+
+	for (i = 0; i < 64; i++)
+		if (cluster.kpeers[i].there && cluster.kpeers[i].live && cluster.kpeers[i].session == cluster.donors[node].session)
+			return true;
+	return false;
+}
+
+/* a session that the client has forgotten, or cannot reach, ends with its lease */
+static void lease_look(unsigned int node)
+{
+	if (!cluster.donors[node].session || is_held(node))
+		cluster.donors[node].renewed = cluster.now;
+	else if (cluster.now > cluster.donors[node].renewed + LEASE)
+		cluster_end_session((int)node, false);
+}
+
 void cluster_turn(void)
 {
 	unsigned int node, e;
@@ -229,6 +249,7 @@ void cluster_turn(void)
 			cluster.links[node].room = 50;
 			cluster.kicked = true;
 		}
+		lease_look(node);
 	}
 	for (e = 0; e < cluster.n_kextents; e++) {
 		if (!cluster_draw(10))
@@ -366,18 +387,28 @@ static unsigned int dead_peers(void)
 	return n;
 }
 
+static unsigned int forgotten(void)
+{
+	unsigned int node, n = 0;
+
+	for (node = 1; node < NODES; node++)
+		n += cluster.donors[node].session && !is_held(node);
+	return n;
+}
+
 void cluster_settle(void)
 {
 	unsigned int turns, e, m, k;
 	bool used[NODES];
 
 	cluster.faults = false;
-	for (turns = 0; turns < 60000 && !(all_whole() && !dead_peers() && turns > 3000); turns++)
+	for (turns = 0; turns < 60000 && !(all_whole() && !dead_peers() && !forgotten() && turns > 3000); turns++)
 		cluster_turn();
-	if (!all_whole() || dead_peers())
+	if (!all_whole() || dead_peers() || forgotten())
 		show();
 	check(all_whole());
 	check(!dead_peers());
+	check(!forgotten());
 	for (e = 0; e < cluster.n_kextents; e++) {
 		memset(used, 0, sizeof(used));
 		for (m = 0; m < cluster.kextents[e].n; m++) {

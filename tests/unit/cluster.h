@@ -30,6 +30,7 @@
 #define FRAMES		12		/* in use, of each extent */
 #define SLABS		4000		/* that ever were */
 #define QUEUE		256
+#define LEASE		(600000 * MS)
 #define MS		1000000ull
 #define check(what)	do { if (!(what)) { \
 		printf("seed %llu, at %llu ms, line %d: %s\n", cluster.first_seed, (unsigned long long)(cluster.now / MS), __LINE__, #what); \
@@ -63,7 +64,7 @@ struct cluster {
 	uint64_t unique;
 	struct slab slabs[SLABS];	/* slab n has number n + 1 and address (n + 1) << 30 */
 	unsigned int n_slabs;
-	struct { bool up; uint64_t incarnation, session; } donors[NODES];
+	struct { bool up; uint64_t incarnation, session, renewed; } donors[NODES];
 	struct push pushes[64];
 	struct { uint32_t number; int node; uint64_t session, incarnation; bool there, live; } kpeers[64];
 	struct kextent kextents[EXTENTS];
