@@ -89,9 +89,9 @@ placed() {
 	done
 }
 
-# load SIZE MIB PROCESSES SEED: swapcheck's load under that limit, until load_ends
+# load SIZE MIB PROCESSES SEED: swapcheck's load under that limit, until load_ends. What it says is no page of its control group: such are swapped.
 load() {
-	limited "$1" swapcheck load "$2" "$3" "$4" > /tmp/load 2>&1 &
+	limited "$1" swapcheck load "$2" "$3" "$4" 2>&1 | cat > /tmp/load &
 	echo $! > /tmp/load.pid
 	placed $!
 }
