@@ -48,6 +48,19 @@ leftovers() {
 	tail -n +2 /proc/swaps
 }
 
+# jq: with -e, no answer is a failure; jq 1.6 takes it for success, and so a check would pass if the command that it looks at had failed
+jq() {
+	local said code=0
+	case " $* " in
+	*' -e'*)
+		said=$(command jq "$@") || code=$?
+		[ -z "$said" ] || printf '%s\n' "$said"
+		[ -n "$said" ] && return $code ;;
+	*)
+		command jq "$@" ;;
+	esac
+}
+
 # for farswapd with stalls
 if [ -f /farswap/stalls ]; then
 	FARSWAP_STALL_SEED=$(cut -d= -f2 /farswap/stalls)
