@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * barepath in|out BYTES MIB: the verbs, copies and checksums of paging MIB in order, and nothing else: no swap, none of farswap's code.
+ *
+ *   in    READ a donor's memory, BYTES at a time, into a pool; copy and sum each page that has come to where it belongs
+ *   out   copy and sum each page into the pool; WRITE it to three donors, BYTES at a time
+ *
+ * The pool has 4 MiB. The donors are memory of this process, behind queue pairs of their own on the first device. Prints "ready" when it
+ * begins and "moved seconds=S" when it is through. Exits 2 if anything fails or a page is not where it should be in the end.
+ */
+#include <infiniband/verbs.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include "pattern.h"
+
+#define POOL_BYTES	(4u << 20)
+#define DONORS		3
+#define DEPTH		4	/* BYTES in flight, as an adapter that is asked for READs allows */
+#define SEED		30
+
+/* one donor: its memory, and the two ends of the connection to it */
+struct donor {
+	char *memory;
+	struct ibv_mr *mr;
+	struct ibv_qp *near, *far;
+};
+
+static struct ibv_context *device;
+static struct ibv_pd *pd;
+static struct ibv_cq *cq;
+static union ibv_gid gid;
+static int gid_index;
+static struct donor donors[DONORS];
+static char *pool, *pages;
+static struct ibv_mr *pool_mr;
+static size_t bytes, total;
+
+static void die(const char *what)
+{
+	fprintf(stderr, "barepath: %s\n", what);
+	exit(2);
+}
+
+static char *memory_get(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	if (at == MAP_FAILED)
+		die("no memory");
+	return at;
+}
+
+/* ---- the checksum, by the processor's own instruction as the kernel's is ---- */
+
+__attribute__((target("sse4.2"))) static uint32_t crc32c(const void *at)
+{
+	const uint64_t *word = at, *end = word + PAGE_WORDS;
+	uint64_t sum = ~0u;
+
+	for (; word < end; word += 8) {
+		sum = __builtin_ia32_crc32di(sum, word[0]);
+		sum = __builtin_ia32_crc32di(sum, word[1]);
+		sum = __builtin_ia32_crc32di(sum, word[2]);
+		sum = __builtin_ia32_crc32di(sum, word[3]);
+		sum = __builtin_ia32_crc32di(sum, word[4]);
+		sum = __builtin_ia32_crc32di(sum, word[5]);
+		sum = __builtin_ia32_crc32di(sum, word[6]);
+		sum = __builtin_ia32_crc32di(sum, word[7]);
+	}
+	return sum;
+}
+
+/* ---- connections ---- */
+
+static void device_open(void)
+{
+	struct ibv_device **list = ibv_get_device_list(NULL);
+	struct ibv_gid_entry e;
+
+	device = list && list[0] ? ibv_open_device(list[0]) : NULL;
+	pd = device ? ibv_alloc_pd(device) : NULL;
+	cq = pd ? ibv_create_cq(device, 1024, NULL, NULL, 0) : NULL;
+	if (!cq)
+		die("no RDMA device to use");
+	for (gid_index = 0; !ibv_query_gid_ex(device, 1, gid_index, &e, 0); gid_index++) {
+		gid = e.gid;
+		if (e.gid_type == IBV_GID_TYPE_ROCE_V2 && gid.raw[10] == 0xff && gid.raw[11] == 0xff)
+			return;
+	}
+	die("the RDMA device has no RoCE v2 address");
+}
+
+static struct ibv_qp *qp_new(void)
+{
+	struct ibv_qp_init_attr init = {
+		.send_cq = cq,
+		.recv_cq = cq,
+		.cap = { .max_send_wr = 256, .max_recv_wr = 1, .max_send_sge = 1, .max_recv_sge = 1 },
+		.qp_type = IBV_QPT_RC,
+	};
+	struct ibv_qp_attr attr = {
+		.qp_state = IBV_QPS_INIT,
+		.port_num = 1,
+		.qp_access_flags = IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE,
+	};
+	struct ibv_qp *qp = ibv_create_qp(pd, &init);
+
+	if (!qp || ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS))
+		die("no queue pair");
+	return qp;
+}
+
+static void qp_connect(struct ibv_qp *qp, const struct ibv_qp *to)
+{
+	struct ibv_qp_attr ready = {
+		.qp_state = IBV_QPS_RTR,
+		.path_mtu = IBV_MTU_4096,
+		.dest_qp_num = to->qp_num,
+		.max_dest_rd_atomic = DEPTH,
+		.min_rnr_timer = 12,
+		.ah_attr = { .is_global = 1, .port_num = 1, .grh = { .dgid = gid, .sgid_index = gid_index, .hop_limit = 1 } },
+	};
+	struct ibv_qp_attr send = { .qp_state = IBV_QPS_RTS, .timeout = 14, .retry_cnt = 7, .rnr_retry = 7, .max_rd_atomic = DEPTH };
+
+	if (ibv_modify_qp(qp, &ready, IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
+			  IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER) ||
+	    ibv_modify_qp(qp, &send, IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN |
+			  IBV_QP_MAX_QP_RD_ATOMIC))
+		die("a queue pair does not connect");
+}
+
+static void donor_new(struct donor *d)
+{
+	d->memory = memory_get(total);
+	d->mr = ibv_reg_mr(pd, d->memory, total, IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE);
+	if (!d->mr)
+		die("a donor's memory cannot be registered");
+	d->near = qp_new();
+	d->far = qp_new();
+	qp_connect(d->near, d->far);
+	qp_connect(d->far, d->near);
+}
+
+/* ---- the wire ---- */
+
+/* BYTES at offset of the donor's memory, to or from where they have their place in the pool */
+static void post(const struct donor *d, enum ibv_wr_opcode what, size_t offset)
+{
+	struct ibv_sge sge = { .addr = (uintptr_t)(pool + offset % POOL_BYTES), .length = bytes, .lkey = pool_mr->lkey };
+	struct ibv_send_wr wr = { .sg_list = &sge, .num_sge = 1, .opcode = what, .send_flags = IBV_SEND_SIGNALED }, *bad;
+
+	wr.wr.rdma.remote_addr = (uintptr_t)(d->memory + offset);
+	wr.wr.rdma.rkey = d->mr->rkey;
+	if (ibv_post_send(d->near, &wr, &bad))
+		die("a work request is refused");
+}
+
+static void complete(unsigned int nr)
+{
+	struct ibv_wc wc;
+
+	while (nr) {
+		int got = ibv_poll_cq(cq, 1, &wc);
+
+		if (got < 0 || (got && wc.status != IBV_WC_SUCCESS))
+			die("a work request failed");
+		nr -= got;
+	}
+}
+
+static uint32_t in(void)
+{
+	size_t posted = 0, at;
+	uint32_t sums = 0;
+
+	for (at = 0; at < total; at += PAGE_BYTES) {
+		for (; posted < total && posted < at + DEPTH * bytes; posted += bytes)
+			post(&donors[0], IBV_WR_RDMA_READ, posted);
+		if (at % bytes == 0)
+			complete(1);
+		memcpy(pages + at, pool + at % POOL_BYTES, PAGE_BYTES);
+		sums ^= crc32c(pages + at);
+	}
+	return sums;
+}
+
+static uint32_t out(void)
+{
+	size_t at, d;
+	uint32_t sums = 0;
+
+	for (at = 0; at < total; at += PAGE_BYTES) {
+		memcpy(pool + at % POOL_BYTES, pages + at, PAGE_BYTES);
+		sums ^= crc32c(pool + at % POOL_BYTES);
+		if ((at + PAGE_BYTES) % bytes)
+			continue;
+		for (d = 0; d < DONORS; d++)
+			post(&donors[d], IBV_WR_RDMA_WRITE, at + PAGE_BYTES - bytes);
+		if (at + PAGE_BYTES > DEPTH * bytes)
+			complete(DONORS);
+	}
+	complete(DONORS * (total / bytes < DEPTH ? total / bytes : DEPTH));
+	return sums;
+}
+
+/* ---- the run ---- */
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv)
+{
+	bool inward = argc == 4 && !strcmp(argv[1], "in");
+	uint32_t (*run)(void) = inward ? in : out, sums = 0, moved;
+	size_t at, d;
+	double start;
+
+	bytes = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
+	total = argc == 4 ? strtoul(argv[3], NULL, 10) << 20 : 0;
+	if (argc != 4 || (!inward && strcmp(argv[1], "out")) || !bytes || bytes % PAGE_BYTES || POOL_BYTES % bytes || DEPTH * bytes > POOL_BYTES ||
+	    !total || total % bytes) {
+		fprintf(stderr, "usage: barepath in|out BYTES MIB (BYTES: of pages, a divisor of 1 MiB)\n");
+		return 2;
+	}
+	device_open();
+	pool = memory_get(POOL_BYTES);
+	pool_mr = ibv_reg_mr(pd, pool, POOL_BYTES, IBV_ACCESS_LOCAL_WRITE);
+	if (!pool_mr)
+		die("the pool cannot be registered");
+	pages = memory_get(total);
+	for (d = 0; d < DONORS; d++)
+		donor_new(&donors[d]);
+	for (at = 0; at < total; at += PAGE_BYTES) {
+		char *page = (inward ? donors[0].memory : pages) + at;
+
+		pattern_fill((uint64_t *)page, SEED, at / PAGE_BYTES, 1);
+		sums ^= crc32c(page);
+	}
+	printf("ready\n");
+	fflush(stdout);
+	start = seconds();
+	moved = run();
+	printf("moved seconds=%.3f\n", seconds() - start);
+	for (d = 0; d < (inward ? 1 : DONORS); d++)
+		if (moved != sums || memcmp(pages, donors[d].memory, total))
+			die("pages are not what they should be");
+	return 0;
+}
