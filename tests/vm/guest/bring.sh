@@ -24,7 +24,7 @@ touch_all() {
 	tail -1 /tmp/touched
 	tail -1 /tmp/touched | grep -q wrong=0
 }
-# interrupted WATCH...: a slow bring of all of it, and memory that is made short 3 s later
+# interrupted WATCH...: a slow bring of all of it, and memory that is made short 3 s later, when 5 MiB or more are back
 interrupted() {
 	farswap bring --cgroup limited --rate 2 -j > /tmp/brought 2> /tmp/why & bring=$!
 	swapwatch $group 3 "$@" > /tmp/watched || cat /tmp/watched
