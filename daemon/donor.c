@@ -242,13 +242,22 @@ static void answer_slab(struct donor_conn *conn, const union farswap_msg *msg, e
 	chan_send(conn->chan, &answer);
 }
 
+/* It came over a connection that the session has left: whoever has it now may have been granted the slab since, or does not know of it. */
+static bool is_late(struct donor_conn *conn, const union farswap_msg *msg, const struct session *session)
+{
+	if (session->conn == conn)
+		return false;
+	reject(conn, msg, FARSWAP_REJECT_STATE, 0);
+	return true;
+}
+
 static void on_grant(struct donor_conn *conn, const union farswap_msg *msg)
 {
 	struct session *session = find_session(conn, msg, le64toh(msg->grant.session));
 	struct slab *slab;
 	uint64_t free_mib;
 
-	if (!session)
+	if (!session || is_late(conn, msg, session))
 		return;
 	/* the answer to the same question may have been lost */
 	slab = session_granted(session, le64toh(msg->grant.extent), le32toh(msg->grant.generation));
@@ -283,13 +292,8 @@ static void on_release(struct donor_conn *conn, const union farswap_msg *msg)
 	union farswap_msg answer;
 	int ret;
 
-	if (!slab)
+	if (!slab || is_late(conn, msg, session))
 		return;
-	/* a late one: the slab may have been granted again since, to whoever has the session now */
-	if (session->conn != conn) {
-		reject(conn, msg, FARSWAP_REJECT_STATE, 0);
-		return;
-	}
 	if (push_reads(slab)) {
 		reject(conn, msg, FARSWAP_REJECT_BUSY, 0);
 		return;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Slabs that a donor holds for nothing: granted for a copy that came to nothing, or found. Each peer that goes live, also by
- * adoption or a rejoin, is asked once for the list of what it has in the session, as a daemon may have ended before it noted a slab, or
- * gave it back; what is no member goes back. Asked while no grant is on its way: all that is listed is either used already or left over.
+ * adoption or a rejoin, and each whose control connection was lost, is asked for the list of what it has in the session, as a daemon may
+ * have ended, or the connection gone, before a slab was noted, or given back; what is no member goes back. Asked while no grant is on its
+ * way: all that is listed is either used already or left over.
  */
 #include <endian.h>
 

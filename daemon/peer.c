@@ -331,6 +331,8 @@ static void on_reattached(struct link *link, const union farswap_msg *answer, vo
 		return;
 	}
 	peer->incarnation = link->incarnation;
+	peer->swept = false;	/* a GRANT whose answer was lost with the connection may have been carried out */
+	peer->listed = 0;
 	farswap_log("node %s: session taken up again", link->node->name);
 }
 

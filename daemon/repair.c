@@ -15,7 +15,7 @@
 #include "placement.h"
 #include "stall.h"
 
-#define PIECE_BYTES	(4ull << 20)
+#define PIECE_BYTES	(8ull << 20)	/* of a PUSH: its WRITEs may take ANSWER_LIMIT (push.c) */
 #define GAP_BYTES	(64ull << 10)	/* costs less to push than another message */
 #define NO_TARGET_NS	5000000000ull
 #define AWAY_NS		10000000000ull	/* a try that a member is missing for costs a whole push */
@@ -65,6 +65,7 @@ static void forget_copy(void)
 	r->has_queue = false;
 	r->has_token = false;
 	r->failures = 0;
+	r->check_why[0] = 0;
 	explicit_bzero(r->token, sizeof(r->token));
 }
 
@@ -107,27 +108,32 @@ static const char *refusal(const struct link *link, const union farswap_msg *ans
 	return farswap_reject_say(le16toh(answer->reject.code), le64toh(answer->reject.number), text, size);
 }
 
-/* --- requests: at most one is in the air --- */
+/* --- requests: at most one is in the air, but for CHECKs --- */
 
-static bool ask(struct device_peer *peer, union farswap_msg *msg, link_answer answer)
+static bool ask_about(struct device_peer *peer, union farswap_msg *msg, link_answer answer, void *arg)
 {
-	if (!link_request(peer->link, msg, answer, NULL))
+	if (!link_request(peer->link, msg, answer, arg))
 		return false;
-	r->waiting = true;
+	r->waiting++;
 	device.in_air++;
 	return true;
 }
 
+static bool ask(struct device_peer *peer, union farswap_msg *msg, link_answer answer)
+{
+	return ask_about(peer, msg, answer, NULL);
+}
+
 static void answered(void)
 {
-	r->waiting = false;
+	r->waiting--;
 	device.in_air--;
 	device_kick();
 }
 
 static void call(struct nl_msg *msg, kernel_done done)
 {
-	r->waiting = true;
+	r->waiting++;
 	device.in_air++;
 	kernel_call(msg, done, NULL);
 }
@@ -684,29 +690,42 @@ static bool is_todo(size_t i)
 	return r->todo[i / 64] >> i % 64 & 1;
 }
 
-static void on_checked(struct link *link, const union farswap_msg *answer, void *arg)
+/* the try fails once no CHECK is in the air any more: an answer to one must not be taken for one of the next try */
+static void check_failed(const struct link *link, const char *why)
+{
+	if (!r->check_why[0])
+		snprintf(r->check_why, sizeof(r->check_why), "not checked by %s: %s", link->node->name, why);
+}
+
+static void take_check(const struct link *link, const struct repair_check *check, const union farswap_msg *answer)
 {
 	char text[160];
 	size_t i, n = 0;
 
-	(void)arg;
-	answered();
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
-		fail("not checked by %s: %s", link->node->name, refusal(link, answer, text, sizeof(text)));
+		check_failed(link, refusal(link, answer, text, sizeof(text)));
 		return;
 	}
-	for (i = r->at; i < r->checking; i++) {
+	for (i = check->from; i < check->to; i++) {
 		if (!is_todo(i))
 			continue;
 		if (answer->checked.differ[n / 8] >> n % 8 & 1)
 			r->differ[i / 64] |= 1ull << i % 64;
 		n++;
 	}
-	if (n != le32toh(answer->checked.n)) {
-		fail("%s checked something else than it was asked to", link->node->name);
-		return;
-	}
-	r->at = r->checking;
+	if (n != le32toh(answer->checked.n))
+		check_failed(link, "it answers something else than it was asked");
+}
+
+static void on_checked(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	struct repair_check *check = arg;
+
+	answered();
+	check->asked = false;
+	take_check(link, check, answer);
+	if (r->check_why[0] && !r->waiting)
+		fail("%s", r->check_why);
 }
 
 /* a member that has not pushed what it has, live or not, unless it is gone for good */
@@ -763,7 +782,18 @@ static void advance_round(void)
 	device_kick();
 }
 
-static void advance_check(struct device_peer *target)
+static struct repair_check *free_check(void)
+{
+	struct repair_check *check;
+
+	for (check = r->checks; check < r->checks + REPAIR_CHECKS_MAX; check++)
+		if (!check->asked)
+			return check;
+	return NULL;
+}
+
+/* one CHECK more, of the next sums to do; false: there are none, or it cannot be asked */
+static bool ask_check(struct device_peer *target, struct repair_check *check)
 {
 	union farswap_msg msg;
 	size_t i;
@@ -774,11 +804,28 @@ static void advance_check(struct device_peer *target)
 	for (i = r->at; i < r->n_sums; i++)
 		if (is_todo(i) && !farswap_msg_add_sum(&msg, r->sums[i].frame, r->sums[i].offset, r->sums[i].length, r->sums[i].sum))
 			break;
-	r->checking = i;
-	if (!msg.check.n)
+	*check = (struct repair_check) { .asked = msg.check.n, .from = r->at, .to = i };
+	r->at = i;
+	if (check->asked && !ask_about(target, &msg, on_checked, check)) {
+		check->asked = false;
+		check_failed(target->link, "it cannot be asked");
+	}
+	return check->asked;
+}
+
+/* several at once: one alone would wait for the way there and back each time */
+static void advance_check(struct device_peer *target)
+{
+	struct repair_check *check;
+
+	while (!r->check_why[0] && (check = free_check()) && ask_check(target, check))
+		;
+	if (r->waiting)
+		return;
+	if (r->check_why[0])
+		fail("%s", r->check_why);
+	else
 		advance_round();
-	else if (!ask(target, &msg, on_checked))
-		fail("%s cannot be asked to check", target->link->node->name);
 }
 
 static void on_set(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -870,7 +917,7 @@ void repair_advance(void)
 	struct device_peer *target;
 	bool stale = extent_refresh();
 
-	if (r->waiting)
+	if (r->waiting && r->step != REPAIR_CHECK)
 		return;
 	if (r->step == REPAIR_IDLE) {
 		if (!stale)
@@ -880,7 +927,8 @@ void repair_advance(void)
 	}
 	target = r->target ? peer_numbered(r->target) : NULL;
 	if (r->target && (!target || target->state != PEER_LIVE || target->closed)) {
-		fail("the donor of the new copy is lost");
+		if (!r->waiting)	/* else its answers, or that there are none, come first */
+			fail("the donor of the new copy is lost");
 		return;
 	}
 	farswap_stall("repair");

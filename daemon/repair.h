@@ -45,9 +45,11 @@ struct repair_slab {
 	uint64_t retry_ns;
 };
 
+#define REPAIR_CHECKS_MAX	16	/* CHECKs in the air: 16 MiB of pages */
+
 struct device_repair {
 	enum repair_step step;
-	bool waiting;			/* for an answer; the next step is taken when it is there */
+	unsigned int waiting;		/* for so many answers, several of REPAIR_CHECK only; the next step is taken when they are there */
 	uint64_t extent;
 	uint32_t generation;		/* of the extent before */
 	uint32_t target;		/* peer that gets the copy; 0: none, a succession */
@@ -68,7 +70,12 @@ struct device_repair {
 	unsigned int failures;		/* of the present piece */
 	struct farswap_sum *sums;	/* what the extent holds, by place */
 	uint64_t *todo, *differ;	/* a bit for each: to be pushed; found different */
-	size_t n_sums, at, checking;	/* pushed or checked up to; end of the CHECK in the air */
+	size_t n_sums, at;		/* pushed, or asked to check, up to */
+	struct repair_check {
+		bool asked;		/* CHECK is in the air: */
+		size_t from, to;	/* the sums in it */
+	} checks[REPAIR_CHECKS_MAX];
+	char check_why[200];		/* a CHECK has failed; "": none */
 	size_t nobody_has;		/* sums that no member gave right, and none may have any more */
 	struct plan_run run;		/* the piece in the air */
 	uint64_t due_ns;		/* next piece not before */

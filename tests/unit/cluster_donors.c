@@ -12,6 +12,14 @@ struct request {
 static struct request requests[QUEUE];
 static unsigned int first_request;
 
+bool __real_farswap_msg_add_sum(union farswap_msg *msg, uint32_t frame, uint16_t offset, uint16_t length, uint32_t sum);
+bool __wrap_farswap_msg_add_sum(union farswap_msg *msg, uint32_t frame, uint16_t offset, uint16_t length, uint32_t sum);
+/* CHECKs are short, so that several are in the air */
+bool __wrap_farswap_msg_add_sum(union farswap_msg *msg, uint32_t frame, uint16_t offset, uint16_t length, uint32_t sum)
+{
+	return le32toh(msg->check.n) < FRAMES / 4 && __real_farswap_msg_add_sum(msg, frame, offset, length, sum);
+}
+
 bool link_request(struct link *link, union farswap_msg *msg, link_answer answer, void *arg)
 {
 	struct request *request = &requests[(first_request + cluster.n_requests) % QUEUE];
