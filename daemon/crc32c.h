@@ -7,5 +7,7 @@
 
 /* begins with ~0 for the sums of the kernel's map */
 uint32_t fsw_crc32c(uint32_t crc, const void *p, size_t n);
+/* the same, for processors without an instruction for it */
+uint32_t fsw_crc32c_by_table(uint32_t crc, const void *p, size_t n);
 
 #endif

@@ -18,7 +18,7 @@
 #include "stall.h"
 
 #define WRITE_BYTES	(256u << 10)	/* of one work request */
-#define WRITES_MAX	8		/* in flight */
+#define WRITES_MAX	32		/* in flight: 8 MiB, as this waits its turn on a busy host to post more */
 #define RESOLVE_MS	2000
 #define ANSWER_LIMIT	SECONDS(15)	/* a manager waits for 20 s */
 #define IDLE_LIMIT	SECONDS(10)

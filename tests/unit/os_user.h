@@ -331,6 +331,7 @@ static inline bool os_in_reclaim(void)
 #define fsw_stall_sleep() fsw_stall()
 
 u32 fsw_crc32c(u32 crc, const void *p, size_t n);	/* daemon/crc32c.c */
+u32 fsw_crc32c_by_table(u32 crc, const void *p, size_t n);
 
 #define trace_farswap_store(...) do { } while (0)
 #define trace_farswap_load(...) do { } while (0)

@@ -248,8 +248,17 @@ static void a_page_with_no_good_copy_stays_an_error_until_it_is_rewritten(void *
 
 static void crc32c_is_castagnoli(void **state)
 {
-	(void)state;	/* the check value of the "123456789" test, e.g. RFC 3720 B.4's polynomial */
+	unsigned char bytes[64];
+	unsigned int i, from;
+
+	(void)state;
+	/* the check value of the "123456789" test, e.g. RFC 3720 B.4's polynomial */
 	assert_int_equal(~fsw_crc32c(~0u, "123456789", 9), 0xe3069283);
+	for (i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i * 37 + 11;
+	for (i = 0; i <= sizeof(bytes); i++)
+		for (from = 0; from <= i && from < 8; from++)
+			assert_int_equal(fsw_crc32c(i, bytes + from, i - from), fsw_crc32c_by_table(i, bytes + from, i - from));
 }
 
 #define LOADS(f) cmocka_unit_test_setup_teardown(f, start, stop)

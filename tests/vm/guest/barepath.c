@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include "crc32c.h"
 #include "pattern.h"
 
 #define POOL_BYTES	(4u << 20)
@@ -53,26 +54,6 @@ static char *memory_get(size_t size)
 	if (at == MAP_FAILED)
 		die("no memory");
 	return at;
-}
-
-/* ---- the checksum, by the processor's own instruction as the kernel's is ---- */
-
-__attribute__((target("sse4.2"))) static uint32_t crc32c(const void *at)
-{
-	const uint64_t *word = at, *end = word + PAGE_WORDS;
-	uint64_t sum = ~0u;
-
-	for (; word < end; word += 8) {
-		sum = __builtin_ia32_crc32di(sum, word[0]);
-		sum = __builtin_ia32_crc32di(sum, word[1]);
-		sum = __builtin_ia32_crc32di(sum, word[2]);
-		sum = __builtin_ia32_crc32di(sum, word[3]);
-		sum = __builtin_ia32_crc32di(sum, word[4]);
-		sum = __builtin_ia32_crc32di(sum, word[5]);
-		sum = __builtin_ia32_crc32di(sum, word[6]);
-		sum = __builtin_ia32_crc32di(sum, word[7]);
-	}
-	return sum;
 }
 
 /* ---- connections ---- */
@@ -184,7 +165,7 @@ static uint32_t in(void)
 		if (at % bytes == 0)
 			complete(1);
 		memcpy(pages + at, pool + at % POOL_BYTES, PAGE_BYTES);
-		sums ^= crc32c(pages + at);
+		sums ^= fsw_crc32c(~0u, pages + at, PAGE_BYTES);
 	}
 	return sums;
 }
@@ -196,7 +177,7 @@ static uint32_t out(void)
 
 	for (at = 0; at < total; at += PAGE_BYTES) {
 		memcpy(pool + at % POOL_BYTES, pages + at, PAGE_BYTES);
-		sums ^= crc32c(pool + at % POOL_BYTES);
+		sums ^= fsw_crc32c(~0u, pool + at % POOL_BYTES, PAGE_BYTES);
 		if ((at + PAGE_BYTES) % bytes)
 			continue;
 		for (d = 0; d < DONORS; d++)
@@ -244,7 +225,7 @@ int main(int argc, char **argv)
 		char *page = (inward ? donors[0].memory : pages) + at;
 
 		pattern_fill((uint64_t *)page, SEED, at / PAGE_BYTES, 1);
-		sums ^= crc32c(page);
+		sums ^= fsw_crc32c(~0u, page, PAGE_BYTES);
 	}
 	printf("ready\n");
 	fflush(stdout);
