@@ -81,7 +81,7 @@ limited() {
 	(echo "$BASHPID" > "$group/cgroup.procs" && exec "$@")
 }
 
-# placed PID: every extent of the device has its slabs; fails if that process ends before
+# placed PID: every extent that the device can have is placed (so it must be small); fails if that process ends before
 placed() {
 	until farswap --node node1 -j | jq -e '.device.extents == .device.extents_needed' > /dev/null; do
 		kill -0 "$1" || return
