@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* CRC-32C (Castagnoli, reflected polynomial 0x82f63b78, RFC 3720 B.4), no final inversion, as the kernel's crc32c(). */
-#include <stdbool.h>
 #include <string.h>
 
 #include "crc32c.h"
@@ -52,24 +51,13 @@ __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t crc, c
 		crc = __builtin_ia32_crc32qi(crc, *b++);
 	return crc;
 }
-
-static bool has_instruction(void)
-{
-	return __builtin_cpu_supports("sse4.2");
-}
-#else
-static uint32_t by_instruction(uint32_t crc, const uint8_t *b, size_t n)
-{
-	return fsw_crc32c_by_table(crc, b, n);
-}
-
-static bool has_instruction(void)
-{
-	return false;
-}
 #endif
 
 uint32_t fsw_crc32c(uint32_t crc, const void *p, size_t n)
 {
-	return has_instruction() ? by_instruction(crc, p, n) : fsw_crc32c_by_table(crc, p, n);
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("sse4.2"))
+		return by_instruction(crc, p, n);
+#endif
+	return fsw_crc32c_by_table(crc, p, n);
 }

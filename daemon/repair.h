@@ -45,7 +45,7 @@ struct repair_slab {
 	uint64_t retry_ns;
 };
 
-#define REPAIR_CHECKS_MAX	16	/* CHECKs in the air: 16 MiB of pages */
+#define REPAIR_CHECKS_MAX	4	/* CHECKs in the air: 4 MiB of pages, as a PING waits behind them */
 
 struct device_repair {
 	enum repair_step step;
