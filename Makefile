@@ -19,6 +19,7 @@ help:
 	@echo 'make chaos       faults at random under load: MINUTES=10, SEED=1, KERNEL=6.1, STALLS=1'
 	@echo 'make test-debug  the tests for a kernel with KASAN, lockdep and kmemleak'
 	@echo 'make bench-path  what the data path does, as ratios within one run: KERNEL=6.1'
+	@echo 'make sim         placement, eviction and rebalancing of 10,000 simulated nodes'
 	@echo 'make vm          one test: TEST=name, KERNEL=6.1, STALLS=1'
 	@echo 'make vm-shell    a shell in a guest with everything built: KERNEL=6.1, NODES=1'
 	@echo 'make install     the two that follow; DESTDIR='
@@ -68,6 +69,12 @@ demo: packages
 bench-path: packages
 	@bench/path $(KERNEL)
 
+sim:
+	@$(MAKE) -s --no-print-directory -C bench/sim O=$(build)/sim
+	@mkdir -p $(build)/bench
+	@$(build)/sim/sim $(build)/bench
+	@awk -f bench/use.awk $(build)/bench/use > $(build)/bench/use.svg
+
 vm: packages
 	@$(if $(TEST),,echo 'make vm: which? TEST=name, one of' tests/vm/*.test; exit 1)
 	@VERBOSE=1 tests/vm/session \
@@ -98,4 +105,4 @@ install-module:
 clean:
 	rm -rf .build
 
-.PHONY: help all packages daemon kmod guest user test test-long chaos test-debug demo bench-path vm vm-shell install install-user install-module clean
+.PHONY: help all packages daemon kmod guest user test test-long chaos test-debug demo bench-path sim vm vm-shell install install-user install-module clean

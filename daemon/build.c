@@ -40,15 +40,18 @@ size_t build_candidates(struct placement_node *nodes, struct device_peer **map, 
 
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
 		bool is_taken = taken(peer);
+		uint32_t room;
 
 		/* a suspect member is no candidate, but its rack is taken */
 		if (peer->state != PEER_LIVE && !(peer->state == PEER_SUSPECT && is_taken))
 			continue;
+		/* before the first extent a full donor is asked all the same: for its reason */
+		room = peer->link->room || device.phase != PHASE_FILLING ? peer->link->room : 1;
+		/* a donor tells its room; what it has lent to others is not known here, so it counts neither as offered nor as lent */
 		nodes[n] = (struct placement_node) {
 			.rack = peer->link->node->rack,
-			/* before the first extent a full donor is asked all the same: for its reason */
-			.room = peer->link->room || device.phase != PHASE_FILLING ? peer->link->room : 1,
-			.held = peer->slabs,
+			.offered = peer->slabs + room,
+			.lent = peer->slabs,
 			.taken = is_taken,
 			.barred = peer->barred || peer->closed || !peer->attached || peer->full_until_ns > now ||
 				  peer->link->state != LINK_READY,
@@ -227,7 +230,7 @@ static void ask_more(void)
 
 	do {
 		n = build_candidates(nodes, map, is_member);
-		got = placement_choose(nodes, n, device.copies - device.build.n, &device.seed, chosen);
+		got = placement_choose(farswapd.conf.placement, nodes, n, device.copies - device.build.n, &device.seed, chosen);
 		for (i = 0; i < got; i++)
 			ask(map[chosen[i]]);
 	} while (got && !device.build.in_air);

@@ -167,11 +167,11 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 }
 
 enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
-	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, CLUSTER_KEYS };
+	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "copies", "size", "spares", "codec", "lend_while_borrowing",
-	"replace_after", "repair_rate", "heartbeat", "lease",
+	"replace_after", "repair_rate", "heartbeat", "lease", "placement",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -189,6 +189,16 @@ static int take_codec(struct parser *p, const char *value)
 	if (codec < 0)
 		return fail(p, p->line, "codec=%s: say none, lz4, lzo or zstd", value);
 	p->conf->codec = (enum farswap_codec)codec;
+	return 1;
+}
+
+static int take_placement(struct parser *p, const char *value)
+{
+	int policy = placement_parse(value);
+
+	if (policy < 0)
+		return fail(p, p->line, "placement=%s: say power-of-two, random, round-robin or weighted-round-robin", value);
+	p->conf->placement = (enum placement_policy)policy;
 	return 1;
 }
 
@@ -224,7 +234,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat and lease",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease and placement",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -259,6 +269,8 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		return take_u32(p, key, value, 10, 10000, &conf->heartbeat_ms);
 	case KEY_LEASE:
 		return take_lease(p, value);
+	case KEY_PLACEMENT:
+		return take_placement(p, value);
 	default:
 		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
 	}

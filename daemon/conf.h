@@ -9,6 +9,7 @@
 
 #include "farswap_nl.h"
 #include "key.h"
+#include "placement.h"
 #include "util.h"
 
 #define FARSWAP_CONF_PATH	"/etc/farswap/cluster.conf"
@@ -35,6 +36,7 @@ struct farswap_conf {
 	uint32_t copies;
 	uint32_t spares;		/* extents to keep ahead of need */
 	enum farswap_codec codec;	/* of a device's pages at first */
+	enum placement_policy placement;	/* of new extents */
 	bool lend_while_borrowing;
 	uint32_t replace_after_s;	/* a donor that is not reached for so long is replaced */
 	uint32_t repair_rate;		/* MiB/s at most; 0: no limit */
