@@ -20,6 +20,7 @@
  *   EXTENT_SET  EXTENT, GENERATION (the sealed one's + 1), MEMBERS (as in EXTENT_ADD; with SUCCEEDS the member has what that
  *               old one had, without it all there is; one that stays may name itself, and must if it is not live): returns, unsealed, when nothing is posted to a former member any more
  *   EXTENT_OPEN EXTENT, GENERATION           unsealed, nothing changed
+ *   PEER_LOST   NODE                         its donor has nothing of the session any more: the peer is LOST now, not only when it is used
  *   PEER_DEL    NODE                         a LOST peer that is in no extent is forgotten, its number free again
  *
  *   DEV_DEL     the reverse of all, in any state; -EBUSY while the disk is open
@@ -58,6 +59,7 @@ enum farswap_nl_cmd {
 	FARSWAP_CMD_EV_WANT,
 	FARSWAP_CMD_EV_PEER,
 	FARSWAP_CMD_EV_GONE,
+	FARSWAP_CMD_PEER_LOST,
 	__FARSWAP_CMD_MAX,
 	FARSWAP_CMD_MAX = __FARSWAP_CMD_MAX - 1
 };

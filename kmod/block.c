@@ -4,7 +4,9 @@
  * before submit_bio returns, so pages need not be stable afterwards; reads end in line too. Nothing is allocated.
  */
 #include <linux/module.h>
+#include <linux/oom.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include "compat/block.h"
 #include "device.h"
 
@@ -75,6 +77,34 @@ static int bio_read(struct fsw_core *core, struct bio *bio)
 	return batch_end(core, &batch) ?: ret;
 }
 
+#ifdef FSW_HAVE_SWAPIN_ERROR
+static int swap_read(struct fsw_core *core, struct bio *bio)
+{
+	return bio_read(core, bio);
+}
+#else
+/*
+ * Before 5.19 a page whose read failed stays in the swap cache, and swapoff gives it to the next process as it is; nobody hears of it. So there the read
+ * of such a page does not fail: who asks waits until a copy can be read again, or is killed, and swapoff itself waits whatever signals come.
+ */
+static int swap_read(struct fsw_core *core, struct bio *bio)
+{
+	bool cached = PageSwapCache(bio_page(bio));
+	unsigned int seconds;
+	int ret;
+
+	for (seconds = 0;; seconds++) {
+		ret = bio_read(core, bio);
+		if (!ret || ret == -EINVAL || !cached || (fatal_signal_pending(current) && !oom_task_origin(current)))
+			return ret;
+		if (seconds % 60 == 0)
+			pr_warn("%s: %s waits for a page that has no readable copy, as this kernel would take other bytes for it\n",
+				fsw_bio_disk(bio)->disk_name, current->comm);
+		schedule_timeout_idle(HZ);
+	}
+}
+#endif
+
 static int bio_write(struct fsw_core *core, struct bio *bio)
 {
 	u64 slot = sector_slot(bio->bi_iter.bi_sector);
@@ -98,7 +128,7 @@ static blk_status_t bio_serve(struct fsw_core *core, struct bio *bio)
 		return BLK_STS_IOERR;
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		return bio_read(core, bio) ? BLK_STS_IOERR : BLK_STS_OK;
+		return swap_read(core, bio) ? BLK_STS_IOERR : BLK_STS_OK;
 	case REQ_OP_WRITE:
 		return bio_write(core, bio) ? BLK_STS_IOERR : BLK_STS_OK;
 	default:

@@ -213,11 +213,11 @@ struct fsw_load {
 	u64 deadline_ns;	/* from when it is ended: others that were begun with it may have waited for long before */
 	u64 posted_ns;		/* of the last READ */
 	struct { u32 sum, seq; u64 where; } entry;
-	u32 generation;					/* of the set whose members these are: */
-	struct fsw_read *reads[FARSWAP_COPIES_MAX];	/* by member, NULL: none in flight there */
+	u32 generation;					/* of the set whose members these are */
 	u8 tried;					/* bit per member */
 	u8 bad;						/* bit per member: other bytes */
 	u8 line;					/* of fetch */
+	struct fsw_read *reads[FARSWAP_COPIES_MAX];	/* by member, NULL: none in flight there */
 	struct fsw_fetch *fetch;			/* the page was read ahead */
 };
 

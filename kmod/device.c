@@ -239,16 +239,27 @@ int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *co
 	return ret ? fail(extack, ret, why) : 0;
 }
 
-int fsw_device_peer_del(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack)
+static int with_peer(struct fsw_device *dev, u32 node, int (*what)(struct fsw_rdma *rdma, u32 node, const char **why),
+		     struct netlink_ext_ack *extack)
 {
 	const char *why;
 	int ret = device_enter(dev, extack);
 
 	if (ret)
 		return ret;
-	ret = fsw_rdma_peer_del(dev->rdma, node, &why);
+	ret = what(dev->rdma, node, &why);
 	up_read(&dev->lock);
 	return ret ? fail(extack, ret, why) : 0;
+}
+
+int fsw_device_peer_gone(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack)
+{
+	return with_peer(dev, node, fsw_rdma_peer_gone, extack);
+}
+
+int fsw_device_peer_del(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack)
+{
+	return with_peer(dev, node, fsw_rdma_peer_del, extack);
 }
 
 /* The peers of an extent's members, and those that they succeed. All are held until they are put. */

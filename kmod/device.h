@@ -70,6 +70,8 @@ struct fsw_peer_config {
 /* Connects, up to some 16 s, without the device's lock; a kill signal ends it. -EEXIST, -EINTR, or the step's error */
 int fsw_device_peer_add(struct fsw_device *dev, const struct fsw_peer_config *config, struct netlink_ext_ack *extack);
 
+/* -ENOENT. It is LOST from now on: its donor has nothing of the session any more. */
+int fsw_device_peer_gone(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack);
 /* -ENOENT, -EBUSY: it is not LOST and torn down, or an extent's set names it */
 int fsw_device_peer_del(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack);
 

@@ -61,7 +61,7 @@ static const struct nla_policy extent_policy[] = {
 	[FARSWAP_A_GENERATION] = { .type = NLA_U32 },
 };
 
-static const struct nla_policy peer_del_policy[] = {
+static const struct nla_policy node_policy[] = {
 	[FARSWAP_A_NAME] = NAME_POLICY,
 	[FARSWAP_A_NODE] = { .type = NLA_U32 },
 };
@@ -286,9 +286,10 @@ static int peer_add(struct sk_buff *skb, struct genl_info *info)
 	return ret;
 }
 
-/* ---- PEER_DEL ---- */
+/* ---- PEER_LOST, PEER_DEL ---- */
 
-static int peer_del(struct sk_buff *skb, struct genl_info *info)
+static int with_peer(struct sk_buff *skb, struct genl_info *info,
+		     int (*what)(struct fsw_device *dev, u32 node, struct netlink_ext_ack *extack))
 {
 	static const unsigned int wanted[] = { FARSWAP_A_NODE };
 	struct fsw_device *dev;
@@ -300,9 +301,19 @@ static int peer_del(struct sk_buff *skb, struct genl_info *info)
 	dev = device_of(info);
 	if (!dev)
 		return -ENODEV;
-	ret = fsw_device_peer_del(dev, nla_get_u32(info->attrs[FARSWAP_A_NODE]), info->extack);
+	ret = what(dev, nla_get_u32(info->attrs[FARSWAP_A_NODE]), info->extack);
 	fsw_device_put(dev);
 	return ret;
+}
+
+static int peer_gone(struct sk_buff *skb, struct genl_info *info)
+{
+	return with_peer(skb, info, fsw_device_peer_gone);
+}
+
+static int peer_del(struct sk_buff *skb, struct genl_info *info)
+{
+	return with_peer(skb, info, fsw_device_peer_del);
 }
 
 /* ---- EXTENT_ADD, EXTENT_SET ---- */
@@ -433,7 +444,8 @@ static const struct genl_ops ops[] = {
 	{ .cmd = FARSWAP_CMD_EXTENT_SEAL, .doit = extent_seal, .flags = GENL_ADMIN_PERM, POLICY(extent_policy) },
 	{ .cmd = FARSWAP_CMD_EXTENT_OPEN, .doit = extent_open, .flags = GENL_ADMIN_PERM, POLICY(extent_policy) },
 	{ .cmd = FARSWAP_CMD_EXTENT_SET, .doit = extent_set, .flags = GENL_ADMIN_PERM, POLICY(members_policy) },
-	{ .cmd = FARSWAP_CMD_PEER_DEL, .doit = peer_del, .flags = GENL_ADMIN_PERM, POLICY(peer_del_policy) },
+	{ .cmd = FARSWAP_CMD_PEER_LOST, .doit = peer_gone, .flags = GENL_ADMIN_PERM, POLICY(node_policy) },
+	{ .cmd = FARSWAP_CMD_PEER_DEL, .doit = peer_del, .flags = GENL_ADMIN_PERM, POLICY(node_policy) },
 	{ .cmd = FARSWAP_CMD_SUM_GET, .start = fsw_netlink_sums_start, .dumpit = fsw_netlink_sums,
 	  .flags = GENL_ADMIN_PERM, POLICY(sum_get_policy) },
 	{ .cmd = FARSWAP_CMD_SLOT_GET, .start = fsw_netlink_slots_start, .dumpit = fsw_netlink_slots,

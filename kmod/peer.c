@@ -7,6 +7,8 @@
 #include "settings.h"
 #include "trace.h"
 
+#define NO_PEER	"the node is no peer of the device"
+
 /* ---- the one door for failures ---- */
 
 /*
@@ -383,11 +385,24 @@ void fsw_rdma_peer_put(struct fsw_rdma *rdma, struct fsw_peer *peer)
 	spin_unlock(&rdma->peers_lock);
 }
 
+int fsw_rdma_peer_gone(struct fsw_rdma *rdma, u32 node, const char **why)
+{
+	struct fsw_rdma_peer *peer;
+
+	*why = NO_PEER;
+	spin_lock(&rdma->peers_lock);
+	peer = find_locked(rdma, node);
+	if (peer)
+		fsw_peer_lost(peer, -ESTALE, "its donor has not got the session any more");
+	spin_unlock(&rdma->peers_lock);
+	return peer ? 0 : -ENOENT;
+}
+
 static struct fsw_rdma_peer *take_locked(struct fsw_rdma *rdma, u32 node, const char **why)
 {
 	struct fsw_rdma_peer *peer = find_locked(rdma, node);
 
-	*why = "the node is no peer of the device";
+	*why = NO_PEER;
 	if (!peer)
 		return ERR_PTR(-ENOENT);
 	*why = "the peer is not lost, or not drained yet, or used by another command";

@@ -39,6 +39,8 @@ int fsw_rdma_peer_connect(struct fsw_rdma_peer *peer, const char **why);
 /* The peer of that number, live or lost, or NULL; it stays until it is put. */
 struct fsw_peer *fsw_rdma_peer_get(struct fsw_rdma *rdma, u32 node);
 void fsw_rdma_peer_put(struct fsw_rdma *rdma, struct fsw_peer *peer);
+/* The peer's memory at the donor is no more. 0, or -ENOENT with *why. */
+int fsw_rdma_peer_gone(struct fsw_rdma *rdma, u32 node, const char **why);
 /*
  * Forget a LOST peer that is torn down, that no extent's set names, and that nobody got. May sleep. 0, or with *why -ENOENT or -EBUSY.
  */
