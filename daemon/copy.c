@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The bytes of a new copy: a member's donor pushes them, the new one checks them, what differs is pushed again from another member.
+ * The bytes of a new copy: a member's donor pushes them, the new one checks them, what differs is pushed again from another member. What
+ * has been pushed is checked while the next piece is on its way.
  */
 #include <endian.h>
 #include <errno.h>
@@ -35,6 +36,8 @@ void copy_forget(void)
 	r->differ = NULL;
 	r->n_sums = 0;
 	r->at = 0;
+	r->checked = 0;
+	r->try++;
 	r->nobody_has = 0;
 	r->source = 0;
 	r->n_tried = 0;
@@ -290,14 +293,14 @@ static bool too_early(void)
 	return true;
 }
 
-void copy_push(struct device_peer *target)
+static void push_next(struct device_peer *target)
 {
 	const struct device_extent *extent = extent_numbered(r->extent);
 	struct device_peer *source;
 
 	if (!plan_run(r->sums, r->todo, r->n_sums, r->at, PIECE_BYTES, GAP_BYTES, &r->run)) {
 		r->step = REPAIR_CHECK;
-		r->at = 0;
+		r->at = r->n_sums;
 		device_kick();
 		return;
 	}
@@ -328,7 +331,7 @@ static bool is_todo(size_t i)
 	return r->todo[i / 64] >> i % 64 & 1;
 }
 
-/* the try fails once no CHECK is in the air any more: an answer to one must not be taken for one of the next try */
+/* a PUSH may be in the air: the try fails when it is answered */
 static void check_failed(const struct link *link, const char *why)
 {
 	if (!r->check_why[0])
@@ -359,11 +362,21 @@ static void on_checked(struct link *link, const union farswap_msg *answer, void 
 {
 	struct repair_check *check = arg;
 
-	repair_answered();
+	device.in_air--;
 	check->asked = false;
-	take_check(link, check, answer);
-	if (r->check_why[0] && !r->waiting)
-		repair_fail("%s", r->check_why);
+	if (check->try == r->try)
+		take_check(link, check, answer);
+	device_kick();
+}
+
+static bool checks_in_air(void)
+{
+	const struct repair_check *check;
+
+	for (check = r->checks; check < r->checks + REPAIR_CHECKS_MAX; check++)
+		if (check->asked && check->try == r->try)
+			return true;
+	return false;
 }
 
 /* a member that has not pushed what it has, live or not, unless it is gone for good */
@@ -415,6 +428,7 @@ static void advance_round(void)
 		memcpy(r->todo, r->differ, words * sizeof(*r->todo));
 		memset(r->differ, 0, words * sizeof(*r->differ));
 		r->at = 0;
+		r->checked = 0;
 		r->step = REPAIR_PUSH;
 	}
 	device_kick();
@@ -430,7 +444,7 @@ static struct repair_check *free_check(void)
 	return NULL;
 }
 
-/* one CHECK more, of the next sums to do; false: there are none, or it cannot be asked */
+/* one CHECK more, of the next sums that were pushed; false: there are none, or it cannot be asked */
 static bool ask_check(struct device_peer *target, struct repair_check *check)
 {
 	union farswap_msg msg;
@@ -439,30 +453,43 @@ static bool ask_check(struct device_peer *target, struct repair_check *check)
 	farswap_msg_make(&msg, FARSWAP_MSG_CHECK, 0);
 	msg.check.session = htole64(target->session);
 	msg.check.slab = htole64(r->copy.slab);
-	for (i = r->at; i < r->n_sums; i++)
+	for (i = r->checked; i < r->at; i++)
 		if (is_todo(i) && !farswap_msg_add_sum(&msg, r->sums[i].frame, r->sums[i].offset, r->sums[i].length, r->sums[i].sum))
 			break;
-	*check = (struct repair_check) { .asked = msg.check.n, .from = r->at, .to = i };
-	r->at = i;
-	if (check->asked && !repair_ask_about(target, &msg, on_checked, check)) {
-		check->asked = false;
+	*check = (struct repair_check) { .try = r->try, .from = r->checked, .to = i };
+	r->checked = i;
+	if (!msg.check.n)
+		return false;
+	check->asked = link_request(target->link, &msg, on_checked, check);
+	device.in_air += check->asked;
+	if (!check->asked)
 		check_failed(target->link, "it cannot be asked");
-	}
 	return check->asked;
 }
 
-/* several at once: one alone would wait for the way there and back each time */
-void copy_check(struct device_peer *target)
+/* several at once: one alone would wait for the way there and back each time. True: one has failed, and so has the try. */
+static bool check_pushed(struct device_peer *target)
 {
 	struct repair_check *check;
 
 	while (!r->check_why[0] && (check = free_check()) && ask_check(target, check))
 		;
-	if (r->waiting)
-		return;
-	if (r->check_why[0])
+	if (!r->check_why[0])
+		return false;
+	if (!r->waiting)
 		repair_fail("%s", r->check_why);
-	else
+	return true;
+}
+
+void copy_push(struct device_peer *target)
+{
+	if (!check_pushed(target) && !r->waiting)
+		push_next(target);
+}
+
+void copy_check(struct device_peer *target)
+{
+	if (!check_pushed(target) && r->checked == r->n_sums && !checks_in_air())
 		advance_round();
 }
 

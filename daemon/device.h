@@ -69,8 +69,9 @@ struct device_peer {
 	uint32_t lease_ms, lease_rkey;	/* of the session's lease word; 0 ms: it has none */
 	uint64_t lease_address;
 	bool in_kernel;			/* PEER_ADD succeeded, PEER_DEL not yet */
+	bool losing;			/* PEER_LOST is in the air, or the kernel has taken it */
 	bool deleting;			/* PEER_DEL is in the air */
-	uint64_t delete_ns;		/* not tried before */
+	uint64_t delete_ns;		/* neither tried before */
 	uint64_t suspect_ns;		/* since when */
 	uint64_t rejoin_ns;		/* not tried before */
 	uint64_t again_ns;		/* LOST: not suspect again before */
@@ -195,6 +196,10 @@ void peer_next(void);
 /* ask the donor to end the session; without an answer it is still not closed, and to be asked again */
 void peer_close(struct device_peer *peer);
 void peer_reattach(struct device_peer *peer);
+/* a command to the kernel that names it; done has it as arg and counts both in_air down */
+void peer_call(struct device_peer *peer, int cmd, kernel_done done);
+/* the donor has nothing of it any more: the kernel is told, which may not use it for long */
+void peer_lose(struct device_peer *peer);
 bool peer_busy(const struct device_peer *peer);
 unsigned int peer_count(enum peer_state state);
 bool peer_same_session(const struct device_peer *a, const struct device_peer *b);
@@ -250,6 +255,9 @@ void leftover_advance(void);
 void leftover_keep(const struct repair_slab *slab);
 /* ask for what can be asked for now; how many are left */
 unsigned int leftover_release(void);
+unsigned int leftover_waiting(void);
+/* what waits at that former peer waits at the one that has its session now */
+void leftover_renumber(const struct device_peer *former);
 /* does one at that peer wait to go back? */
 bool leftover_at(const struct device_peer *peer);
 void leftover_make_release(union farswap_msg *msg, const struct device_peer *peer, uint64_t slab);

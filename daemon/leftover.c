@@ -35,6 +35,19 @@ bool leftover_at(const struct device_peer *peer)
 	return false;
 }
 
+void leftover_renumber(const struct device_peer *former)
+{
+	const struct device_peer *peer, *last = NULL;
+	unsigned int i;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer != former && peer->state != PEER_FREE && peer_same_session(peer, former) && (!last || peer->number > last->number))
+			last = peer;
+	for (i = 0; last && i < REPAIR_ORPHANS_MAX; i++)
+		if (r->orphans[i].peer == former->number)
+			r->orphans[i].peer = last->number;
+}
+
 static bool is_member(uint64_t slab)
 {
 	size_t i, k;
@@ -52,16 +65,14 @@ static bool is_member(uint64_t slab)
 /* a slab at that live peer goes back, unless it is in use; false: too many wait for that already */
 static bool give_back(const struct device_peer *peer, uint64_t slab)
 {
-	unsigned int i, waiting = 0;
+	unsigned int i;
 
-	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
 		if (r->orphans[i].peer && r->orphans[i].slab == slab)
 			return true;
-		waiting += r->orphans[i].peer != 0;
-	}
-	if (is_member(slab) || r->copy.slab == slab)
+	if (is_member(slab) || r->copy.slab == slab || r->ahead.slab.slab == slab)
 		return true;
-	if (r->copy.peer || r->step != REPAIR_IDLE || waiting >= REPAIR_ORPHANS_MAX - 1)
+	if (r->copy.peer || r->ahead.slab.peer || r->step != REPAIR_IDLE || leftover_waiting() >= REPAIR_ORPHANS_MAX - 1)
 		return false;		/* a place is left for the next copy */
 	leftover_keep(&(struct repair_slab) { .peer = peer->number, .slab = slab });
 	return true;
@@ -96,13 +107,15 @@ static void release_orphan(struct repair_slab *orphan)
 	struct device_peer *peer = peer_live(orphan->peer);
 	union farswap_msg msg;
 
+	if (orphan->asked)
+		return;		/* its answer names this place */
 	/* with the session of a lost peer all its slabs end */
 	if (is_member(orphan->slab) || peer_standing(orphan->peer) == STANDING_LOST || (peer && peer->closed)) {
 		orphan->peer = 0;
 		return;
 	}
 	/* an extent in the making may be granted the same slab once more */
-	if (!peer || orphan->asked || build_active() || farswap_now_ns() < orphan->retry_ns)
+	if (!peer || build_active() || farswap_now_ns() < orphan->retry_ns)
 		return;
 	leftover_make_release(&msg, peer, orphan->slab);
 	if (!link_request(peer->link, &msg, on_orphan_released, orphan))
@@ -111,16 +124,23 @@ static void release_orphan(struct repair_slab *orphan)
 	device.in_air++;
 }
 
-unsigned int leftover_release(void)
+unsigned int leftover_waiting(void)
 {
 	unsigned int i, left = 0;
 
-	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
+		left += r->orphans[i].peer != 0;
+	return left;
+}
+
+unsigned int leftover_release(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
 		if (r->orphans[i].peer)
 			release_orphan(&r->orphans[i]);
-		left += r->orphans[i].peer != 0;
-	}
-	return left;
+	return leftover_waiting();
 }
 
 /* false: not now; the rest is asked for again */
@@ -169,7 +189,7 @@ void leftover_advance(void)
 {
 	struct device_peer *peer;
 
-	if (device.stale || build_active() || device.repair.step != REPAIR_IDLE || device.repair.waiting)
+	if (device.stale || build_active() || r->step != REPAIR_IDLE || r->waiting || r->ahead.waiting)
 		return;
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
 		if (peer->state == PEER_LIVE && peer_is_well(peer) && !peer->swept && !peer->listing)

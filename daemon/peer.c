@@ -10,6 +10,8 @@
 #include "log.h"
 #include "stall.h"
 
+#define LOSE_RETRY_NS	1000000000ull
+
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 struct device_peer *peer_of(struct link *link)
@@ -326,7 +328,7 @@ static void on_reattached(struct link *link, const union farswap_msg *answer, vo
 	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
 		farswap_log_limited(&limit, "node %s: session not taken up: %s", link->node->name,
 				    farswap_reject_text(le16toh(answer->reject.code)));
-		peer->attached = false;	/* tried again, unless it is gone; then the kernel finds out by itself */
+		peer->attached = false;	/* tried again, unless it is gone */
 		peer->closed = le16toh(answer->reject.code) == FARSWAP_REJECT_NO_SESSION;
 		return;
 	}
@@ -339,6 +341,39 @@ static void on_reattached(struct link *link, const union farswap_msg *answer, vo
 void peer_reattach(struct device_peer *peer)
 {
 	peer->attached = ask_session(peer, FARSWAP_MSG_OPEN, on_reattached);
+}
+
+static void on_lost(int error, const char *why, const struct kernel_answer *answers, void *arg)
+{
+	struct device_peer *peer = arg;
+
+	(void)answers;
+	device.in_air--;
+	peer->in_air--;
+	if (!error)
+		return;		/* an event, or the next poll, tells that it is */
+	peer->losing = false;
+	peer->delete_ns = farswap_now_ns() + LOSE_RETRY_NS;
+	farswap_log_limited(&limit, "node %s: not lost to the kernel: %s", peer->link->node->name, why);
+}
+
+void peer_call(struct device_peer *peer, int cmd, kernel_done done)
+{
+	struct nl_msg *msg = device_msg(cmd, 0);
+
+	if (msg)
+		nla_put_u32(msg, FARSWAP_A_NODE, peer->number);
+	device.in_air++;
+	peer->in_air++;
+	kernel_call(msg, done, peer);
+}
+
+void peer_lose(struct device_peer *peer)
+{
+	if (!peer->in_kernel || peer->losing || farswap_now_ns() < peer->delete_ns)
+		return;
+	peer->losing = true;
+	peer_call(peer, FARSWAP_CMD_PEER_LOST, on_lost);
 }
 
 static void on_closed(struct link *link, const union farswap_msg *answer, void *arg)

@@ -150,26 +150,21 @@ static void on_deleted(int error, const char *why, const struct kernel_answer *a
 		return;
 	}
 	peer->in_kernel = false;
-	if (peer->state == PEER_FORMER)
+	if (peer->state == PEER_FORMER) {
+		leftover_renumber(peer);
 		memset(peer, 0, sizeof(*peer));
+	}
 	device_kick();
 }
 
 /* a number that no extent names any more */
 static void forget(struct device_peer *peer)
 {
-	struct nl_msg *msg;
-
 	if (!peer->in_kernel || peer->deleting || peer->in_air || device.stale || farswap_now_ns() < peer->delete_ns ||
 	    extent_names(peer->number))
 		return;
-	msg = device_msg(FARSWAP_CMD_PEER_DEL, 0);
-	if (msg)
-		nla_put_u32(msg, FARSWAP_A_NODE, peer->number);
 	peer->deleting = true;
-	device.in_air++;
-	peer->in_air++;
-	kernel_call(msg, on_deleted, peer);
+	peer_call(peer, FARSWAP_CMD_PEER_DEL, on_deleted);
 }
 
 void rejoin_advance(void)

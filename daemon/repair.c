@@ -76,32 +76,25 @@ const char *repair_refusal(const struct link *link, const union farswap_msg *ans
 	return farswap_reject_say(le16toh(answer->reject.code), le64toh(answer->reject.number), text, size);
 }
 
-/* --- requests: at most one is in the air, but for CHECKs --- */
-
-bool repair_ask_about(struct device_peer *peer, union farswap_msg *msg, link_answer answer, void *arg)
-{
-	if (!link_request(peer->link, msg, answer, arg))
-		return false;
-	r->waiting++;
-	device.in_air++;
-	return true;
-}
+/* --- requests: at most one is in the air, but for CHECKs and the GRANT ahead --- */
 
 bool repair_ask(struct device_peer *peer, union farswap_msg *msg, link_answer answer)
 {
-	return repair_ask_about(peer, msg, answer, NULL);
+	r->waiting = link_request(peer->link, msg, answer, NULL);
+	device.in_air += r->waiting;
+	return r->waiting;
 }
 
 void repair_answered(void)
 {
-	r->waiting--;
+	r->waiting = false;
 	device.in_air--;
 	device_kick();
 }
 
 void repair_call(struct nl_msg *msg, kernel_done done)
 {
-	r->waiting++;
+	r->waiting = true;
 	device.in_air++;
 	kernel_call(msg, done, NULL);
 }
@@ -128,35 +121,64 @@ static void view_of(const struct device_extent *extent, struct plan_extent *view
 		view->members[i] = peer_standing(extent->members[i].peer);
 }
 
-/* the node has a copy that stays, or a slab that is not given back yet */
+static const struct device_extent *placed;	/* a target is looked for, for a copy of it */
+
+/* the node has a copy of it that stays */
 static bool is_taken(const struct device_peer *peer)
 {
-	const struct device_extent *extent = extent_numbered(r->extent);
 	const struct device_peer *other;
 	unsigned int i;
 
-	for (i = 0; extent && i < extent->n; i++) {
-		other = peer_numbered(extent->members[i].peer);
+	for (i = 0; i < placed->n; i++) {
+		other = peer_numbered(placed->members[i].peer);
 		if (other && other->link == peer->link && peer_standing(other->number) != STANDING_LOST)
 			return true;
 	}
 	return false;
 }
 
-/* orphans: how many wait to be given back; there must be a place for one more */
-static struct device_peer *choose_target(unsigned int orphans)
+/* held: how many slabs may have to be given back besides those that wait for it already; there must be a place for one more */
+static struct device_peer *choose_target(const struct device_extent *extent, unsigned int held)
 {
 	struct placement_node nodes[DEVICE_PEERS_MAX];
 	struct device_peer *map[DEVICE_PEERS_MAX];
-	size_t i, n = build_candidates(nodes, map, is_taken);
+	size_t i, n;
 	int chosen;
 
-	if (orphans == REPAIR_ORPHANS_MAX)
+	if (device.slab_bytes != farswapd.conf.slab_bytes || leftover_waiting() + held >= REPAIR_ORPHANS_MAX)
 		return NULL;
+	placed = extent;
+	n = build_candidates(nodes, map, is_taken);
 	for (i = 0; i < n; i++)
 		nodes[i].barred |= leftover_at(map[i]);
 	chosen = placement_pick(nodes, n, &device.seed);
 	return chosen < 0 ? NULL : map[chosen];
+}
+
+/* --- a slab for the next copy, asked for while this one is filled: its donor makes and registers it meanwhile --- */
+
+static void ahead_drop(void)
+{
+	if (r->ahead.slab.peer)
+		leftover_keep(&r->ahead.slab);
+	memset(&r->ahead, 0, sizeof(r->ahead));
+}
+
+/* the target that has granted a slab for the extent as it is now, and r->copy: the slab; NULL: none, what was granted goes back */
+static struct device_peer *ahead_take(const struct device_extent *extent)
+{
+	struct device_peer *target = peer_numbered(r->ahead.slab.peer);
+
+	placed = extent;
+	if (!target || r->ahead.extent != extent->number || r->ahead.generation != extent->generation || !peer_is_well(target) ||
+	    is_taken(target)) {
+		ahead_drop();
+		return NULL;
+	}
+	r->copy = r->ahead.slab;
+	r->alone = true;
+	memset(&r->ahead, 0, sizeof(r->ahead));
+	return target;
 }
 
 static void on_opened(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -173,7 +195,7 @@ static void on_opened(int error, const char *why, const struct kernel_answer *an
 }
 
 /* false: nothing can be done for it by now */
-static bool begin(struct device_extent *extent, enum extent_step step, unsigned int orphans)
+static bool begin(struct device_extent *extent, enum extent_step step)
 {
 	struct device_peer *target;
 	char why[200];
@@ -183,6 +205,7 @@ static bool begin(struct device_extent *extent, enum extent_step step, unsigned 
 	r->target = 0;
 	r->renewed = !device.adopted;
 	r->n_located = 0;
+	r->n_gone = 0;
 	r->locating = 0;
 	if (step == EXTENT_UNSEAL) {
 		repair_call(extent_msg(FARSWAP_CMD_EXTENT_OPEN, r->generation), on_opened);
@@ -192,10 +215,12 @@ static bool begin(struct device_extent *extent, enum extent_step step, unsigned 
 		r->step = REPAIR_LOCATE;
 		return true;
 	}
-	target = device.slab_bytes == farswapd.conf.slab_bytes ? choose_target(orphans) : NULL;
+	target = ahead_take(extent);
+	if (!target)
+		target = choose_target(extent, 0);
 	if (target) {
 		r->target = target->number;
-		r->step = REPAIR_GRANT;
+		r->step = r->copy.peer ? REPAIR_SEAL : REPAIR_GRANT;
 		if (!r->begun_ns)
 			r->begun_ns = farswap_now_ns();
 		return true;
@@ -209,36 +234,51 @@ static bool begin(struct device_extent *extent, enum extent_step step, unsigned 
 	return false;
 }
 
+/* what is to be served first, but for one; its view. NULL: nothing now. unsettled: there is something, if not now */
+static struct device_extent *most_urgent(const struct device_extent *but, struct plan_extent *view, bool *unsettled)
+{
+	struct device_extent *best = NULL;
+	unsigned int rank, best_rank = 0;
+	uint64_t now = farswap_now_ns();
+	struct plan_extent one;
+	size_t i;
+
+	for (i = 0; i < device.table.n; i++) {
+		if (&device.table.extents[i] == but)
+			continue;
+		view_of(&device.table.extents[i], &one);
+		*unsettled |= plan_extent(&one, device.copies) != EXTENT_FINE;
+		rank = one.sealed && now < r->open_ns ? 0 : plan_rank(&one, device.copies, now);
+		if (rank <= best_rank)
+			continue;
+		best_rank = rank;
+		best = &device.table.extents[i];
+		*view = one;
+	}
+	return best;
+}
+
 static void choose(void)
 {
 	struct device_extent *best;
 	struct plan_extent view;
-	uint64_t now = farswap_now_ns();
-	unsigned int rank, best_rank, tries = 0, orphans = leftover_release();
-	bool unsettled;
-	size_t i;
+	double seconds;
+	unsigned int tries = 0, orphans = leftover_release();	/* they are given back when there is nothing else to do, too */
 
 	if (!device.unsettled)
 		return;
 	do {
-		best = NULL;
-		best_rank = 0;
-		unsettled = orphans;
-		for (i = 0; i < device.table.n; i++) {
-			view_of(&device.table.extents[i], &view);
-			unsettled |= plan_extent(&view, device.copies) != EXTENT_FINE;
-			rank = view.sealed && now < r->open_ns ? 0 : plan_rank(&view, device.copies, now);
-			if (rank > best_rank) {
-				best_rank = rank;
-				best = &device.table.extents[i];
-			}
-		}
-		device.unsettled = unsettled;
-		if (best)
-			view_of(best, &view);
-	} while (best && !begin(best, plan_extent(&view, device.copies), orphans) && ++tries < TRIES_A_TURN);
-	if (unsettled)
+		device.unsettled = orphans;
+		best = most_urgent(NULL, &view, &device.unsettled);
+	} while (best && !begin(best, plan_extent(&view, device.copies)) && ++tries < TRIES_A_TURN);
+	if (device.unsettled)
 		return;
+	ahead_drop();
+	if (r->bytes) {
+		seconds = (double)(farswap_now_ns() - r->begun_ns) / 1e9;
+		farswap_log("%s: every extent has its copies again: %.1f MiB pushed in %.1f s, %.1f MiB/s", device.name,
+			    (double)r->bytes / (1 << 20), seconds, (double)r->bytes / (1 << 20) / seconds);
+	}
 	r->begun_ns = 0;
 	r->bytes = 0;
 	r->why[0] = 0;
@@ -246,10 +286,33 @@ static void choose(void)
 
 /* --- the steps --- */
 
+/* the slab of a GRANTED; false: it is for something else */
+static bool take_grant(const struct farswap_msg_grant *grant, const struct device_peer *target, uint64_t extent, struct repair_slab *slab)
+{
+	struct device_member member;
+
+	if (!target || le64toh(grant->session) != target->session || le64toh(grant->extent) != extent ||
+	    le64toh(grant->bytes) != device.slab_bytes)
+		return false;
+	member = build_member(target, grant);
+	*slab = (struct repair_slab) {
+		.peer = member.peer, .slab = member.slab, .incarnation = member.incarnation, .address = member.address,
+		.rkey = member.rkey,
+	};
+	return true;
+}
+
+static void make_grant(union farswap_msg *msg, const struct device_peer *target, uint64_t extent, uint32_t generation)
+{
+	farswap_msg_make(msg, FARSWAP_MSG_GRANT, 0);
+	msg->grant.session = htole64(target->session);
+	msg->grant.extent = htole64(extent);
+	msg->grant.generation = htole32(generation + 1);
+}
+
 static void on_granted(struct link *link, const union farswap_msg *answer, void *arg)
 {
 	struct device_peer *target = peer_numbered(r->target);
-	struct device_member member;
 	char text[160];
 
 	(void)arg;
@@ -260,16 +323,10 @@ static void on_granted(struct link *link, const union farswap_msg *answer, void 
 		repair_fail("no slab of %s: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
 		return;
 	}
-	if (!target || le64toh(answer->grant.session) != target->session || le64toh(answer->grant.extent) != r->extent ||
-	    le64toh(answer->grant.bytes) != device.slab_bytes) {
+	if (!take_grant(&answer->grant, target, r->extent, &r->copy)) {
 		repair_fail("%s grants something else than it was asked for", link->node->name);
 		return;
 	}
-	member = build_member(target, &answer->grant);
-	r->copy = (struct repair_slab) {
-		.peer = member.peer, .slab = member.slab, .incarnation = member.incarnation, .address = member.address,
-		.rkey = member.rkey,
-	};
 	r->alone = true;
 	r->step = r->renewed ? REPAIR_SEAL : REPAIR_RENEW;
 }
@@ -278,12 +335,51 @@ static void grant(struct device_peer *target)
 {
 	union farswap_msg msg;
 
-	farswap_msg_make(&msg, FARSWAP_MSG_GRANT, 0);
-	msg.grant.session = htole64(target->session);
-	msg.grant.extent = htole64(r->extent);
-	msg.grant.generation = htole32(r->generation + 1);
+	make_grant(&msg, target, r->extent, r->generation);
 	if (!repair_ask(target, &msg, on_granted))
 		repair_fail("%s cannot be asked for a slab", target->link->node->name);
+}
+
+static void on_granted_ahead(struct link *link, const union farswap_msg *answer, void *arg)
+{
+	char text[160];
+
+	(void)arg;
+	device.in_air--;
+	r->ahead.waiting = false;
+	/* if it fails, it is asked for again when its turn comes; then that tells why */
+	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT ||
+	    !take_grant(&answer->grant, peer_numbered(r->ahead.target), r->ahead.extent, &r->ahead.slab)) {
+		if (answer && le16toh(answer->head.type) == FARSWAP_MSG_REJECT && peer_numbered(r->ahead.target))
+			build_refused(peer_numbered(r->ahead.target), repair_refusal(link, answer, text, sizeof(text)));
+		r->ahead.retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
+	}
+	device_kick();
+}
+
+static void grant_ahead(void)
+{
+	struct device_extent *next;
+	struct device_peer *target;
+	struct plan_extent view;
+	union farswap_msg msg;
+	bool unsettled = false;
+
+	/* what an earlier daemon was granted must be renewed first, which begins with a GRANT that is waited for */
+	if (r->ahead.waiting || r->ahead.slab.peer || device.adopted || farswap_now_ns() < r->ahead.retry_ns)
+		return;
+	next = most_urgent(extent_numbered(r->extent), &view, &unsettled);
+	if (!next || plan_extent(&view, device.copies) != EXTENT_REPLACE)
+		return;
+	target = choose_target(next, 1);
+	if (!target)
+		return;
+	r->ahead.extent = next->number;
+	r->ahead.generation = next->generation;
+	r->ahead.target = target->number;
+	make_grant(&msg, target, next->number, next->generation);
+	r->ahead.waiting = link_request(target->link, &msg, on_granted_ahead, NULL);
+	device.in_air += r->ahead.waiting;
 }
 
 static void on_renewed(struct link *link, const union farswap_msg *answer, void *arg)
@@ -311,7 +407,17 @@ static void renew(struct device_peer *target)
 		repair_fail("%s cannot be asked for a slab", target->link->node->name);
 }
 
-/* what does not have its slab any more stays as it is, and is asked again later */
+/* the donor was set back to before it granted the slab, which may have gone to another extent since */
+static bool has_no_slab(const union farswap_msg *answer)
+{
+	if (!answer)
+		return false;
+	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT)
+		return le16toh(answer->reject.code) == FARSWAP_REJECT_NO_SLAB;
+	return le16toh(answer->head.type) == FARSWAP_MSG_LOCATED && le64toh(answer->grant.extent) != r->extent;
+}
+
+/* a member whose slab is no more leaves the set; one that does not tell stays as it is, and is asked again later */
 static void on_located(struct link *link, const union farswap_msg *answer, void *arg)
 {
 	struct repair_slab *slab = &r->located[r->n_located];
@@ -321,6 +427,11 @@ static void on_located(struct link *link, const union farswap_msg *answer, void 
 	(void)arg;
 	repair_answered();
 	r->locating++;
+	if (has_no_slab(answer)) {
+		farswap_log_limited(&limit, "%s: extent %" PRIu64 ": %s has not got its slab any more", device.name, r->extent, link->node->name);
+		r->gone[r->n_gone++] = *slab;
+		return;
+	}
 	if (answer && le16toh(answer->head.type) == FARSWAP_MSG_LOCATED && le64toh(answer->grant.slab) == slab->slab &&
 	    le64toh(answer->grant.incarnation) == slab->incarnation && le64toh(answer->grant.bytes) == device.slab_bytes) {
 		slab->address = le64toh(answer->grant.address);
@@ -356,7 +467,7 @@ static void advance_locate(void)
 			repair_fail("%s cannot be asked where its slab is", peer->link->node->name);
 		return;
 	}
-	if (!r->n_located) {
+	if (!r->n_located && !r->n_gone) {
 		repair_fail("no member has come back with its slab");
 		return;
 	}
@@ -410,6 +521,18 @@ static const struct repair_slab *located(const struct device_member *member)
 	return NULL;
 }
 
+/* donors number their slabs themselves: two may have the same number */
+static bool is_gone(const struct device_member *member)
+{
+	const struct device_peer *peer = peer_live(member->peer);
+	unsigned int i;
+
+	for (i = 0; peer && i < r->n_gone; i++)
+		if (r->gone[i].slab == member->slab && r->gone[i].peer == peer->number)
+			return true;
+	return false;
+}
+
 /* who stays, by what it is called now, and the new one; 0: there would be too many, or none */
 static unsigned int members_after(const struct device_extent *extent, struct device_member *members)
 {
@@ -418,7 +541,7 @@ static unsigned int members_after(const struct device_extent *extent, struct dev
 	for (i = 0; i < extent->n; i++) {
 		const struct repair_slab *now = located(&extent->members[i]);
 
-		if (peer_standing(extent->members[i].peer) == STANDING_LOST)
+		if (peer_standing(extent->members[i].peer) == STANDING_LOST || is_gone(&extent->members[i]))
 			continue;
 		members[n] = extent->members[i];
 		members[n].succeeds = members[n].peer;
@@ -442,13 +565,15 @@ static unsigned int members_after(const struct device_extent *extent, struct dev
 
 static void set_members(void)
 {
-	const struct device_extent *extent = extent_numbered(r->extent);
+	struct device_extent *extent = extent_numbered(r->extent);
 	struct device_member members[FARSWAP_COPIES_MAX];
 	unsigned int n = extent ? members_after(extent, members) : 0;
 	struct nl_msg *msg;
 
 	if (!n) {
-		repair_fail("its members have changed meanwhile");
+		repair_fail(r->n_gone ? "no donor has its slab any more" : "its members have changed meanwhile");
+		if (extent && r->n_gone)
+			extent->retry_ns = farswap_now_ns() + NO_TARGET_NS;
 		return;
 	}
 	msg = extent_msg(FARSWAP_CMD_EXTENT_SET, r->generation + 1);
@@ -464,20 +589,23 @@ void repair_advance(void)
 	struct device_peer *target;
 	bool stale = extent_refresh();
 
-	if (r->waiting && r->step != REPAIR_CHECK)
+	/* CHECKs go out beside the PUSH in the air */
+	if (r->waiting && r->step != REPAIR_PUSH)
 		return;
 	if (r->step == REPAIR_IDLE) {
-		if (!stale)
+		if (!stale && !r->ahead.waiting)
 			choose();
 		if (r->step == REPAIR_IDLE || r->waiting)
 			return;
 	}
 	target = r->target ? peer_numbered(r->target) : NULL;
 	if (r->target && (!target || target->state != PEER_LIVE || target->closed)) {
-		if (!r->waiting)	/* else its answers, or that there are none, come first */
+		if (!r->waiting)
 			repair_fail("the donor of the new copy is lost");
 		return;
 	}
+	if (r->step == REPAIR_PUSH || r->step == REPAIR_CHECK)
+		grant_ahead();
 	farswap_stall("repair");
 	switch (r->step) {
 	case REPAIR_GRANT:

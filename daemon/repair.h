@@ -49,14 +49,15 @@ struct repair_slab {
 
 struct device_repair {
 	enum repair_step step;
-	unsigned int waiting;		/* for so many answers, several of REPAIR_CHECK only; the next step is taken when they are there */
+	bool waiting;			/* for an answer; the next step is taken when it is there */
 	uint64_t extent;
 	uint32_t generation;		/* of the extent before */
 	uint32_t target;		/* peer that gets the copy; 0: none, a succession */
 	struct repair_slab copy;	/* there */
 	bool renewed;
 	struct repair_slab located[FARSWAP_COPIES_MAX];	/* members that came back, as they are registered now */
-	unsigned int n_located, locating;		/* the member that is asked about, or is next */
+	struct repair_slab gone[FARSWAP_COPIES_MAX];	/* of members that came back without them */
+	unsigned int n_located, n_gone, locating;	/* the member that is asked about, or is next */
 
 	uint32_t source;		/* peer that pushes; 0: to be chosen */
 	struct {
@@ -70,9 +71,11 @@ struct device_repair {
 	unsigned int failures;		/* of the present piece */
 	struct farswap_sum *sums;	/* what the extent holds, by place */
 	uint64_t *todo, *differ;	/* a bit for each: to be pushed; found different */
-	size_t n_sums, at;		/* pushed, or asked to check, up to */
+	size_t n_sums, at, checked;	/* pushed up to, asked to check up to */
+	uint64_t try;			/* an answer to a CHECK of another one is nothing to this */
 	struct repair_check {
 		bool asked;		/* CHECK is in the air: */
+		uint64_t try;
 		size_t from, to;	/* the sums in it */
 	} checks[REPAIR_CHECKS_MAX];
 	char check_why[200];		/* a CHECK has failed; "": none */
@@ -80,6 +83,13 @@ struct device_repair {
 	struct plan_run run;		/* the piece in the air */
 	uint64_t due_ns;		/* next piece not before */
 	uint64_t open_ns;		/* no EXTENT_OPEN before */
+
+	struct {			/* GRANT for the extent that is likely next, while this one's copy is filled */
+		bool waiting;
+		uint64_t extent, retry_ns;
+		uint32_t generation, target;
+		struct repair_slab slab;
+	} ahead;
 
 	struct repair_slab orphans[REPAIR_ORPHANS_MAX];	/* granted for nothing, to be given back */
 	uint64_t begun_ns, bytes;	/* since extents were all whole last */

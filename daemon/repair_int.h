@@ -11,17 +11,16 @@ void repair_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 const char *repair_refusal(const struct link *link, const union farswap_msg *answer, char *text, size_t size);
 /* a request that the next step waits for; its answer calls repair_answered() first. false: it cannot be asked */
 bool repair_ask(struct device_peer *peer, union farswap_msg *msg, link_answer answer);
-bool repair_ask_about(struct device_peer *peer, union farswap_msg *msg, link_answer answer, void *arg);
 void repair_call(struct nl_msg *msg, kernel_done done);
 void repair_answered(void);
 
 /* the sums of what the extent holds, then REPAIR_PUSH */
 void copy_ask_sums(void);
-/* a piece more; then REPAIR_CHECK */
+/* a piece more, and CHECKs of those before; then REPAIR_CHECK */
 void copy_push(struct device_peer *target);
-/* the next CHECKs; then another round of pushing, or REPAIR_SET */
+/* the rest of the CHECKs; then another round of pushing, or REPAIR_SET */
 void copy_check(struct device_peer *target);
-/* nothing of the present copy is wanted any more; no CHECK is in the air */
+/* nothing of the present copy is wanted any more, not even answers */
 void copy_forget(void);
 void copy_reset(void);
 

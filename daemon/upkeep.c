@@ -75,10 +75,9 @@ static void keep_attached(struct device_peer *peer)
 		peer->attached = false;
 		return;
 	}
+	peer->closed |= link->incarnation != peer->incarnation;		/* the daemon that held it has ended */
 	if (peer->closed)
-		return;
-	if (link->incarnation != peer->incarnation)
-		peer->closed = true;	/* the daemon that held it has ended; the kernel finds out by itself */
+		peer_lose(peer);
 	else if (!peer->attached)
 		peer_reattach(peer);
 }

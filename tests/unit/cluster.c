@@ -159,6 +159,29 @@ void cluster_restart_daemon(int node)
 			cluster.slabs[i].rkey = (uint32_t)++cluster.unique;
 }
 
+void cluster_cut_off(int node)
+{
+	unsigned int k;
+
+	cluster_break_link(node, true);
+	for (k = 0; k < 64; k++)
+		if (cluster.kpeers[k].node == node)
+			cluster.kpeers[k].live = false;
+}
+
+void cluster_set_back(int node)
+{
+	unsigned int s;
+
+	cluster_cut_off(node);
+	for (s = cluster.n_slabs; s-- > 0;) {
+		if (!cluster.slabs[s].there || cluster.slabs[s].node != node)
+			continue;
+		cluster.slabs[s].there = false;
+		return;
+	}
+}
+
 static void restart_manager(void)
 {
 	int node;
@@ -178,7 +201,7 @@ static void trouble(void)
 {
 	int node = 1 + (int)cluster_draw(NODES - 1), i;
 
-	switch (cluster_draw(9)) {
+	switch (cluster_draw(10)) {
 	case 0:
 		if (cluster.donors[node].up && can_do_without(node))
 			cluster_end_daemon(node);
@@ -204,6 +227,10 @@ static void trouble(void)
 		if (cluster.donors[node].up && can_do_without(node))
 			cluster_restart_daemon(node);
 		break;
+	case 8:
+		if (cluster.donors[node].up && can_do_without(node))
+			cluster_set_back(node);
+		break;
 	default:
 		for (i = 0; i < 64; i++)	/* late WRITEs land */
 			if (cluster.pushes[i].there)
@@ -217,7 +244,7 @@ static bool is_held(unsigned int node)
 	unsigned int i;
 
 	for (i = 0; i < 64; i++)
-		if (cluster.kpeers[i].there && cluster.kpeers[i].live && cluster.kpeers[i].session == cluster.donors[node].session)
+		if (cluster.kpeers[i].there && cluster.kpeers[i].live && !cluster.kpeers[i].dead && cluster.kpeers[i].session == cluster.donors[node].session)
 			return true;
 	return false;
 }
@@ -270,6 +297,23 @@ void cluster_turn(void)
 	}
 	if (cluster.kicked && device.phase == PHASE_UP) {
 		cluster.kicked = false;
+		upkeep_advance();
+	}
+}
+
+void cluster_pass(int cut, unsigned int ms)
+{
+	uint64_t end = cluster.now + ms * MS;
+
+	while (cluster.now < end) {
+		cluster.links[cut].state = LINK_BROKEN;
+		cluster.now += 20 * MS;
+		if (cluster.n_calls)
+			cluster_run_call();
+		if (cluster.n_requests)
+			cluster_run_request();
+		if (cluster.now / (1000 * MS) != (cluster.now - 20 * MS) / (1000 * MS))
+			upkeep_poll();
 		upkeep_advance();
 	}
 }
@@ -383,7 +427,7 @@ static unsigned int dead_peers(void)
 	unsigned int i, n = 0;
 
 	for (i = 0; i < 64; i++)
-		n += cluster.kpeers[i].there && !cluster.kpeers[i].live;
+		n += cluster.kpeers[i].there && (!cluster.kpeers[i].live || cluster.kpeers[i].dead);
 	return n;
 }
 

@@ -66,7 +66,7 @@ struct cluster {
 	unsigned int n_slabs;
 	struct { bool up; uint64_t incarnation, session, renewed; } donors[NODES];
 	struct push pushes[64];
-	struct { uint32_t number; int node; uint64_t session, incarnation; bool there, live; } kpeers[64];
+	struct { uint32_t number; int node; uint64_t session, incarnation; bool there, live, dead; } kpeers[64];	/* dead: live until it is used */
 	struct kextent kextents[EXTENTS];
 	unsigned int n_kextents;
 	unsigned int n_requests, n_calls;	/* of donors and of the kernel that are not answered */
@@ -79,9 +79,12 @@ uint32_t cluster_draw(uint32_t below);
 bool cluster_chance(uint32_t in);	/* one in so many, while there are faults */
 void cluster_begin(uint64_t seed);
 void cluster_turn(void);		/* something happens, some time passes */
+void cluster_pass(int cut, unsigned int ms);	/* time alone: no stores, no mending, no faults; that node's link stays broken */
 void cluster_settle(void);		/* without faults for long enough: whole, on different nodes, nothing left over */
 unsigned int cluster_slabs_there(void);
 void cluster_end_daemon(int node);
+void cluster_set_back(int node);	/* to before it granted one of its slabs, the session being older */
+void cluster_cut_off(int node);		/* its link, and its queue pairs */
 void cluster_restart_daemon(int node);	/* planned: its slabs are handed on, and registered anew */
 void cluster_end(void);
 int cluster_remove_dir(void **state);

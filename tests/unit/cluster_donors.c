@@ -53,9 +53,12 @@ void cluster_end_session(int node, bool asked)
 		cluster.slabs[s].there = false;
 	}
 	cluster.donors[node].session = 0;
-	for (e = 0; e < 64; e++)
-		if (cluster.kpeers[e].node == node)
-			cluster.kpeers[e].live = false;
+	for (e = 0; e < 64; e++) {
+		if (cluster.kpeers[e].node != node)
+			continue;
+		cluster.kpeers[e].dead = cluster_draw(2);
+		cluster.kpeers[e].live &= cluster.kpeers[e].dead;
+	}
 }
 
 static void set_reject(union farswap_msg *answer, unsigned int type, unsigned int code)
@@ -222,7 +225,10 @@ static struct push *serve(struct request *request, union farswap_msg *answer)
 		serve_check(&msg->check, answer);
 		break;
 	case FARSWAP_MSG_LOCATE:
-		check(cluster.slabs[le64toh(msg->slab.slab) - 1].there);
+		if (!cluster.slabs[le64toh(msg->slab.slab) - 1].there) {
+			set_reject(answer, type, FARSWAP_REJECT_NO_SLAB);
+			break;
+		}
 		tell_slab((unsigned int)le64toh(msg->slab.slab) - 1, FARSWAP_MSG_LOCATED, answer);
 		break;
 	default:

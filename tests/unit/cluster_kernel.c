@@ -147,10 +147,30 @@ static int add_peer(struct nlattr *const *attrs)
 		check(!cluster.kpeers[i].live || cluster.kpeers[i].node != node);	/* one live peer to a node */
 	check(i < 64);
 	cluster.kpeers[i].there = cluster.kpeers[i].live = true;
+	cluster.kpeers[i].dead = false;
 	cluster.kpeers[i].number = farswap_nl_u32(attrs, FARSWAP_A_NODE);
 	cluster.kpeers[i].node = node;
 	cluster.kpeers[i].session = session;
 	cluster.kpeers[i].incarnation = farswap_nl_u64(attrs, FARSWAP_A_INCARNATION);
+	return 0;
+}
+
+/* whether it still answers, of which the kernel hears now */
+static bool is_reached(uint32_t number)
+{
+	int i = kpeer_of(number);
+
+	if (i >= 0)
+		cluster.kpeers[i].live &= !cluster.kpeers[i].dead;
+	return cluster_is_live(number);
+}
+
+static int lose_peer(uint32_t number)
+{
+	int i = kpeer_of(number);
+
+	check(i >= 0 && (!cluster.kpeers[i].live || cluster.kpeers[i].dead));
+	cluster.kpeers[i].live = false;
 	return 0;
 }
 
@@ -280,6 +300,8 @@ void cluster_run_call(void)
 		answers = get_sums(kextent_of(attrs));
 	else if (cmd == FARSWAP_CMD_PEER_ADD)
 		error = add_peer(attrs);
+	else if (cmd == FARSWAP_CMD_PEER_LOST)
+		error = lose_peer(farswap_nl_u32(attrs, FARSWAP_A_NODE));
 	else if (cmd == FARSWAP_CMD_PEER_DEL)
 		error = del_peer(farswap_nl_u32(attrs, FARSWAP_A_NODE));
 	else
@@ -301,13 +323,13 @@ void cluster_store(struct kextent *extent)
 
 	if (extent->sealed)
 		return;
-	for (m = 0; m < extent->n && !cluster_is_live(extent->members[m].peer); m++)
+	for (m = 0; m < extent->n && !is_reached(extent->members[m].peer); m++)
 		;
 	if (m == extent->n)
 		return;
 	extent->data[f] = (uint32_t)++cluster.unique;
 	for (m = 0; m < extent->n; m++) {
-		if (cluster_is_live(extent->members[m].peer)) {
+		if (is_reached(extent->members[m].peer)) {
 			check(extent->members[m].rkey == cluster.slabs[extent->members[m].slab].rkey);
 			cluster.slabs[extent->members[m].slab].data[f] = extent->data[f];
 			extent->members[m].missed &= ~(1u << f);
@@ -319,7 +341,9 @@ void cluster_store(struct kextent *extent)
 
 bool cluster_has_right(const struct kextent *extent, unsigned int m, unsigned int f)
 {
-	return cluster_is_live(extent->members[m].peer) && cluster.slabs[extent->members[m].slab].data[f] == extent->data[f];
+	const struct slab *slab = &cluster.slabs[extent->members[m].slab];
+
+	return cluster_is_live(extent->members[m].peer) && slab->there && slab->data[f] == extent->data[f];
 }
 
 void cluster_mend(struct kextent *extent)
@@ -328,7 +352,7 @@ void cluster_mend(struct kextent *extent)
 
 	for (f = 0; f < FRAMES; f++) {
 		for (m = 0; m < extent->n; m++) {
-			if (!(extent->members[m].missed >> f & 1) || !cluster_is_live(extent->members[m].peer))
+			if (!(extent->members[m].missed >> f & 1) || !is_reached(extent->members[m].peer))
 				continue;
 			for (k = 0; k < extent->n && !cluster_has_right(extent, k, f); k++)
 				;

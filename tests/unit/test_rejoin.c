@@ -73,32 +73,46 @@ static void a_flap_of_the_clients_link_costs_no_slab(void **state)
 	cluster_end();
 }
 
-/* without stores, mending or other faults; the node's link stays broken */
-static void time_passes(int cut, unsigned int seconds)
+/* started again at once, and nothing is read or written that would show that the old one is gone */
+static void a_donor_that_begins_anew_is_noticed_in_quiet(void **state)
 {
-	unsigned int k;
+	unsigned int k, e, m;
+	int node;
 
-	for (k = 0; k < seconds * 50; k++) {
-		cluster.links[cut].state = LINK_BROKEN;
-		cluster.now += 20 * MS;
-		if (cluster.n_calls)
-			cluster_run_call();
-		if (cluster.n_requests)
-			cluster_run_request();
-		if (!(k % 50))
-			upkeep_poll();
-		upkeep_advance();
+	(void)state;
+	cluster_begin(4718);
+	cluster_settle();
+	node = cluster.slabs[cluster.kextents[0].members[0].slab].node;
+	cluster_end_daemon(node);
+	for (k = 0; k < 64; k++)
+		if (cluster.kpeers[k].there && cluster.kpeers[k].node == node)
+			cluster.kpeers[k].live = cluster.kpeers[k].dead = true;
+	cluster.donors[node].up = true;
+	cluster.donors[node].incarnation = cluster.links[node].incarnation = ++cluster.unique;
+	cluster.links[node].state = LINK_READY;
+	cluster_pass(0, 60000);
+	for (e = 0; e < EXTENTS; e++) {
+		check(cluster.kextents[e].n == COPIES);
+		for (m = 0; m < COPIES; m++)
+			check(cluster.slabs[cluster.kextents[e].members[m].slab].there);
 	}
+	cluster_settle();
+	cluster_end();
 }
 
-static void cut_off(int node)
+static void a_slab_that_a_donor_was_set_back_behind_is_replaced(void **state)
 {
-	unsigned int k;
+	unsigned int i;
 
-	cluster_break_link(node, true);
-	for (k = 0; k < 64; k++)
-		if (cluster.kpeers[k].node == node)
-			cluster.kpeers[k].live = false;
+	(void)state;
+	cluster_begin(4719);
+	cluster_settle();
+	for (i = 0; i < 10; i++) {
+		cluster_set_back(1 + (int)(i % (NODES - 1)));
+		cluster_settle();
+		check(cluster_slabs_there() == EXTENTS * COPIES);
+	}
+	cluster_end();
 }
 
 static unsigned int named_at(int node)
@@ -122,13 +136,13 @@ static void a_live_member_that_missed_is_no_copy(void **state)
 	cluster_begin(4713);
 	cluster_settle();
 	node = cluster.slabs[extent->members[0].slab].node;
-	cut_off(node);
+	cluster_cut_off(node);
 	for (m = 1; m < extent->n; m++) {
 		extent->members[m].missed |= 1;
 		cluster.slabs[extent->members[m].slab].data[0] = 0xbad;
 	}
 	before = named_at(node);
-	time_passes(node, 60);
+	cluster_pass(node, 60000);
 	assert_int_equal(named_at(node), before);
 	cluster_settle();
 	cluster_end();
@@ -147,8 +161,8 @@ static void a_lost_member_rejoins_until_it_is_replaced(void **state)
 	for (before = 1; before < NODES; before++)
 		cluster.links[before].room = 0;		/* nowhere to replace it */
 	before = cluster.n_slabs;
-	cut_off(node);
-	time_passes(node, 60);
+	cluster_cut_off(node);
+	cluster_pass(node, 60000);
 	assert_int_equal(peer_count(PEER_LOST), 1);
 	cluster.links[node].state = LINK_READY;
 	cluster_settle();
@@ -175,7 +189,7 @@ static int leave_one_right_copy(uint64_t s)
 	away = cluster.slabs[extent->members[0].slab].node;
 	extent->data[0] = (uint32_t)++cluster.unique;
 	cluster.slabs[extent->members[0].slab].data[0] = extent->data[0];
-	cut_off(away);
+	cluster_cut_off(away);
 	cluster_end_daemon(cluster.slabs[extent->members[1].slab].node);
 	return away;
 }
@@ -186,7 +200,7 @@ static void the_member_that_may_have_a_page_is_waited_for(void **state)
 	int away = leave_one_right_copy(4715);
 
 	(void)state;
-	time_passes(away, 60);
+	cluster_pass(away, 60000);
 	assert_int_equal(cluster.slabs[extent->members[0].slab].node, away);
 	assert_int_equal(pages_lost(), 0);
 	extent->members[2].missed |= 1;		/* a load has found it wrong */
@@ -210,7 +224,7 @@ static void what_nobody_has_does_not_keep_an_extent_degraded(void **state)
 		cluster.donors[node].incarnation = cluster.links[node].incarnation = ++cluster.unique;
 		cluster.links[node].state = LINK_READY;
 	}
-	time_passes(0, 120);
+	cluster_pass(0, 120000);
 	assert_int_equal(extent->n, COPIES);
 	for (m = 0; m < COPIES; m++)
 		assert_true(cluster_is_live(extent->members[m].peer));
@@ -224,6 +238,8 @@ int main(void)
 		cmocka_unit_test(a_rejoin_costs_no_slab),
 		cmocka_unit_test(a_planned_restart_costs_no_slab),
 		cmocka_unit_test(a_flap_of_the_clients_link_costs_no_slab),
+		cmocka_unit_test(a_donor_that_begins_anew_is_noticed_in_quiet),
+		cmocka_unit_test(a_slab_that_a_donor_was_set_back_behind_is_replaced),
 		cmocka_unit_test(a_live_member_that_missed_is_no_copy),
 		cmocka_unit_test(a_lost_member_rejoins_until_it_is_replaced),
 		cmocka_unit_test(the_member_that_may_have_a_page_is_waited_for),

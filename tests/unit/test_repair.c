@@ -32,10 +32,65 @@ static void everything_fails_and_all_is_whole_again(void **state)
 	assert_true(repaired > rounds);
 }
 
+/* as the extent was changed before its turn came */
+static void a_slab_granted_ahead_for_nothing_goes_back(void **state)
+{
+	unsigned int i, turns, dropped = 0;
+	int node;
+
+	(void)state;
+	cluster_begin(4801);
+	cluster_settle();
+	for (i = 0; i < 20; i++) {
+		node = cluster.slabs[cluster.kextents[0].members[0].slab].node;
+		cluster_cut_off(node);
+		for (turns = 0; turns < 3000 && !device.repair.ahead.slab.peer; turns++)
+			cluster_pass(node, 20);
+		if (device.repair.ahead.slab.peer) {
+			device.repair.ahead.generation--;
+			dropped++;
+		}
+		cluster_settle();
+		check(cluster_slabs_there() == EXTENTS * COPIES);
+	}
+	assert_true(dropped > 10);
+	cluster_end();
+}
+
+/* the slab may be there all the same, and the next try may be at another donor */
+static void a_grant_whose_answer_is_lost_leaves_no_slab(void **state)
+{
+	const struct device_peer *target;
+	unsigned int i, turns, lost = 0;
+	int node;
+
+	(void)state;
+	cluster_begin(4802);
+	cluster_settle();
+	for (i = 0; i < 40; i++) {
+		node = cluster.slabs[cluster.kextents[0].members[0].slab].node;
+		cluster_cut_off(node);
+		for (turns = 0; turns < 3000 && !(device.repair.step == REPAIR_GRANT && device.repair.waiting); turns++)
+			cluster_pass(node, 20);
+		target = peer_numbered(device.repair.target);
+		if (target && device.repair.waiting) {
+			cluster_break_link((int)(target->link->node - farswapd.conf.nodes), true);
+			upkeep_advance();	/* sees that before it is connected again */
+			lost++;
+		}
+		cluster_settle();
+		check(cluster_slabs_there() == EXTENTS * COPIES);
+	}
+	assert_true(lost > 20);
+	cluster_end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_fails_and_all_is_whole_again),
+		cmocka_unit_test(a_slab_granted_ahead_for_nothing_goes_back),
+		cmocka_unit_test(a_grant_whose_answer_is_lost_leaves_no_slab),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, cluster_remove_dir);
