@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * chaos-plan SEED SECONDS DONORS [KIND...]: prints a schedule of faults for a client, node 1, and donors, nodes 2 to DONORS + 1; of these
- * kinds only, if any are named, else of all but those that must be. It depends on the arguments alone. A line is
+ * kinds only, if any are named, else of all. It depends on the arguments alone. A line is
  *
  *   NUMBER AT KIND NODE PEER WAY AMOUNT SECONDS COSTS
  *
@@ -37,31 +37,30 @@ static const struct kind {
 	const char *name;
 	enum where where;
 	bool costs;		/* copies, perhaps */
-	bool named;		/* only if it is named */
 	unsigned int seconds[2], amount[2];
 } kinds[] = {
-	{ "kill", DONOR, true, false, { 1, 6 }, { 0 } },		/* SIGKILL of the daemon, and a new one after so long */
-	{ "restart", DONOR, true, false, { 1, 3 }, { 0 } },		/* SIGTERM, the same */
-	{ "stop", DONOR, false, false, { 2, 12 }, { 0 } },		/* SIGSTOP of the daemon, SIGCONT */
-	{ "power", DONOR, true, false, { 1, 6 }, { 0 } },		/* the machine's plug is pulled; it boots again */
-	{ "reset", DONOR, true, false, { 1, 1 }, { 0 } },		/* it boots again at once */
-	{ "pause", DONOR, true, false, { 1, 15 }, { 0 } },		/* it stands still */
-	{ "rollback", DONOR, true, true, { 2, 8 }, { 0 } },	/* it is what it was so long ago */
-	{ "cut", PAIR, true, false, { 1, 12 }, { 0 } },
-	{ "flap", PAIR, true, false, { 4, 10 }, { 50, 400 } },		/* ms */
-	{ "drop", PAIR, true, false, { 4, 10 }, { 2, 20 } },		/* percent */
-	{ "duplicate", PAIR, true, false, { 4, 10 }, { 10, 50 } },
-	{ "reorder", PAIR, true, false, { 4, 10 }, { 5, 30 } },
-	{ "delay", PAIR, true, false, { 4, 10 }, { 5, 100 } },		/* ms */
-	{ "hold", PAIR, true, false, { 2, 15 }, { 0 } },			/* what was kept back comes at the end */
-	{ "scribble", DONOR, true, false, { 1, 1 }, { 16, 64 } },	/* other bytes in so many of its slots in use */
-	{ "refuse", DONOR, false, false, { 4, 10 }, { 0 } },			/* less memory than its reserve is free */
-	{ "exhaust", DONOR, true, false, { 4, 10 }, { 0 } },			/* hardly any is */
-	{ "unplug", DONOR, true, false, { 1, 6 }, { 0 } },			/* the RDMA device goes, and returns */
-	{ "kill-own", CLIENT, false, false, { 1, 6 }, { 0 } },		/* the same, of the client's daemon */
-	{ "restart-own", CLIENT, false, false, { 1, 3 }, { 0 } },
-	{ "stop-own", CLIENT, false, false, { 2, 8 }, { 0 } },
-	{ "squeeze", CLIENT, false, false, { 4, 10 }, { 0 } },		/* hardly any memory is free on the client */
+	{ "kill", DONOR, true, { 1, 6 }, { 0 } },		/* SIGKILL of the daemon, and a new one after so long */
+	{ "restart", DONOR, true, { 1, 3 }, { 0 } },		/* SIGTERM, the same */
+	{ "stop", DONOR, false, { 2, 12 }, { 0 } },		/* SIGSTOP of the daemon, SIGCONT */
+	{ "power", DONOR, true, { 1, 6 }, { 0 } },		/* the machine's plug is pulled; it boots again */
+	{ "reset", DONOR, true, { 1, 1 }, { 0 } },		/* it boots again at once */
+	{ "pause", DONOR, true, { 1, 15 }, { 0 } },		/* it stands still */
+	{ "rollback", DONOR, true, { 2, 8 }, { 0 } },		/* it is what it was so long ago */
+	{ "cut", PAIR, true, { 1, 12 }, { 0 } },
+	{ "flap", PAIR, true, { 4, 10 }, { 50, 400 } },		/* ms */
+	{ "drop", PAIR, true, { 4, 10 }, { 2, 20 } },		/* percent */
+	{ "duplicate", PAIR, true, { 4, 10 }, { 10, 50 } },
+	{ "reorder", PAIR, true, { 4, 10 }, { 5, 30 } },
+	{ "delay", PAIR, true, { 4, 10 }, { 5, 100 } },		/* ms */
+	{ "hold", PAIR, true, { 2, 15 }, { 0 } },			/* what was kept back comes at the end */
+	{ "scribble", DONOR, true, { 1, 1 }, { 16, 64 } },	/* other bytes in so many of its slots in use */
+	{ "refuse", DONOR, false, { 4, 10 }, { 0 } },			/* less memory than its reserve is free */
+	{ "exhaust", DONOR, true, { 4, 10 }, { 0 } },			/* hardly any is */
+	{ "unplug", DONOR, true, { 1, 6 }, { 0 } },			/* the RDMA device goes, and returns */
+	{ "kill-own", CLIENT, false, { 1, 6 }, { 0 } },		/* the same, of the client's daemon */
+	{ "restart-own", CLIENT, false, { 1, 3 }, { 0 } },
+	{ "stop-own", CLIENT, false, { 2, 8 }, { 0 } },
+	{ "squeeze", CLIENT, false, { 4, 10 }, { 0 } },		/* hardly any memory is free on the client */
 };
 
 #define KINDS	(sizeof(kinds) / sizeof(kinds[0]))
@@ -163,7 +162,7 @@ static bool is_wanted(const struct kind *kind, char **names, int nr)
 	for (i = 0; i < nr; i++)
 		if (!strcmp(names[i], kind->name))
 			return true;
-	return !nr && !kind->named;
+	return !nr;
 }
 
 int main(int argc, char **argv)

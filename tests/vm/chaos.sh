@@ -8,14 +8,18 @@
 
 CHAOS_MIB=${CHAOS_MIB:-96}	# of pages, by four processes, and what fits into memory:
 CHAOS_LIMIT=${CHAOS_LIMIT:-32M}
-whole_s=180	# an extent has its copies again so long after the last fault, or never
+slow=1
+[ "$KERNEL" != debug ] || slow=4
+soon=$((slow * 40))	# s, for what takes a few on an idle machine
+patience=$((slow * 5))	# s, for one answer of a daemon
+whole_s=$((slow * 180))	# an extent has its copies again so long after the last fault, or never
 
 # status NODE FILTER: of what its daemon knows, by jq; fails while there is no answer
-status() { on "$1" "timeout 5 farswap -j | jq -er '$2'"; }
+status() { on "$1" "timeout $patience farswap -j | jq -er '$2'"; }
 
 # told FILTER: status of the client, as soon as its daemon can say
 told() {
-	local end=$((SECONDS + 40))
+	local end=$((SECONDS + soon))
 	until status 1 "$1" 2> /dev/null; do
 		[ $SECONDS -lt $end ] || fail "no answer of the client's daemon: $1"
 		sleep 0.5
@@ -30,7 +34,7 @@ happened() { clock "$fault happened: $*"; echo "$*" > "$VM_DIR/keep/$fault.happe
 
 # gone NODE NUMBER: the client has lost that peer
 gone() {
-	wait_for 40 1 "timeout 5 farswap -j | jq -e '[.peers[] | select(.number == $2 and .state == \"live\")] == []'"
+	wait_for $soon 1 "timeout $patience farswap -j | jq -e '[.peers[] | select(.number == $2 and .state == \"live\")] == []'"
 	happened "peer $2 (node$1) lost"
 }
 
@@ -85,7 +89,7 @@ fault_stop() {
 	[ "$(process_state "$1")" = T ] && happened "stopped for $5 s"
 	daemon_signal "$1" CONT
 	# not at once: the client's own daemon may have just begun, and knows of no peer yet
-	wait_for 40 1 "timeout 5 farswap -j | jq -e '[.peers[] | select(.name == \"node$1\" and .state == \"live\").number] | index($number)'"
+	wait_for $soon 1 "timeout $patience farswap -j | jq -e '[.peers[] | select(.name == \"node$1\" and .state == \"live\").number] | index($number)'"
 }
 
 fault_power() {
@@ -120,13 +124,12 @@ fault_pause() {
 
 # The machine is again what it was some seconds ago, its memory too.
 fault_rollback() {
-	local before after
 	vm_monitor "$1" 'savevm before'
+	on "$1" 'echo > /dev/shm/after'
 	sleep "$5"
-	before=$(on "$1" 'cut -d. -f1 /proc/uptime')
 	vm_monitor "$1" 'loadvm before'
-	after=$(on "$1" 'cut -d. -f1 /proc/uptime')
-	[ "$after" -ge "$before" ] || happened "back from $before s to $after s"
+	on "$1" '[ ! -e /dev/shm/after ]'
+	happened "set back by $5 s"
 	vm_monitor "$1" 'delvm before'
 }
 
@@ -202,7 +205,7 @@ fault_unplug() {
 	happened "rxe0 gone"
 	sleep "$5"
 	on "$1" 'rdma link add rxe0 type rxe netdev eth0'
-	wait_for 30 "$1" 'farswap -j | jq -e .rdma.listening'
+	wait_for $soon "$1" 'farswap -j | jq -e .rdma.listening'
 }
 
 fault_kill-own() {
@@ -243,12 +246,12 @@ fault_squeeze() {
 # load_start, load_end: swapcheck on the client; at its end every page is verified. What it says is no page of its control group: such are swapped.
 load_start() {
 	on 1 "limited $CHAOS_LIMIT nice -n 10 swapcheck load $CHAOS_MIB 3 $seed 2>&1 | cat > /tmp/load &"
-	wait_for 300 1 "grep -q 'written and shared' /tmp/load && pgrep -ox swapcheck > /tmp/load.pid"
+	wait_for $((slow * 300)) 1 "grep -q 'written and shared' /tmp/load && pgrep -ox swapcheck > /tmp/load.pid"
 }
 
 load_end() {
 	on 1 'kill -TERM $(cat /tmp/load.pid)'
-	wait_for 300 1 '! kill -0 $(cat /tmp/load.pid) 2> /dev/null'
+	wait_for $((slow * 300)) 1 '! kill -0 $(cat /tmp/load.pid) 2> /dev/null'
 	on 1 'cat /tmp/load' > "$VM_DIR/keep/load"
 	grep '^swapcheck: ' "$VM_DIR/keep/load"
 	grep -q '^swapcheck: pages_verified=' "$VM_DIR/keep/load" || fail "the load did not come to its end"
@@ -256,7 +259,7 @@ load_end() {
 }
 
 device_up() {
-	ON_TIMEOUT=300 on 1 'farswap up farswap0 --size 256M --swapon --priority 100 > /dev/null'
+	ON_TIMEOUT=$((slow * 300)) on 1 'farswap up farswap0 --size 256M --swapon --priority 100 > /dev/null'
 	on 1 '(while sleep 1; do cat /sys/block/farswap0/farswap/degraded; done) > /tmp/degraded 2> /dev/null & echo $! > /tmp/sampler'
 }
 
@@ -265,8 +268,8 @@ device_down() {
 	repairs_noted
 	on 1 'kill $(cat /tmp/sampler)'
 	degraded_s=$(on 1 'grep -vc "^0$" /tmp/degraded || true')
-	ON_TIMEOUT=300 on 1 'swapoff /dev/farswap0; farswap down farswap0'
-	for n in $(seq 2 "$NODES"); do wait_for 30 "$n" "[ \$(lent $n) = 0 ]"; done
+	ON_TIMEOUT=$((slow * 300)) on 1 'swapoff /dev/farswap0; farswap down farswap0'
+	for n in $(seq 2 "$NODES"); do wait_for $soon "$n" "[ \$(lent $n) = 0 ]"; done
 }
 
 # hurt: donors' names that have lost copies which nobody has made again
@@ -274,16 +277,17 @@ hurt() { told '[.peers[] | select(.state != "live" and .slabs > 0) | .name] | un
 
 # may_go NODE: with what the other donors have lost, or are about to, one member of each set is left: the donors are not more than two
 may_go() {
-	local all
-	all=$(for n in "$1" $under_fault; do echo "node$n"; done; hurt | xargs -n 1)
-	[ "$(echo "$all" | sort -u | grep -c node)" -le 2 ]
+	local now
+	now=$(hurt) || return
+	# shellcheck disable=SC2086 # they are several
+	[ "$(printf '%s\n' $now $(printf 'node%s ' "$1" $under_fault) | sort -u | wc -l)" -le 2 ]
 }
 
 # whole: all nodes' daemons answer, all donors are peers, and no extent lacks a copy; what was scribbled over is found and written again
 whole() {
 	local n end=$((SECONDS + whole_s))
-	for n in $(seq "$NODES"); do wait_for 60 "$n" 'timeout 5 farswap -j > /dev/null'; done
-	for n in $(seq 2 "$NODES"); do wait_for 60 1 "timeout 5 farswap -j | jq -e '[.peers[] | select(.name == \"node$n\" and .state == \"live\")] != []'"; done
+	for n in $(seq "$NODES"); do wait_for $soon "$n" "timeout $patience farswap -j > /dev/null"; done
+	for n in $(seq 2 "$NODES"); do wait_for $soon 1 "timeout $patience farswap -j | jq -e '[.peers[] | select(.name == \"node$n\" and .state == \"live\")] != []'"; done
 	until [ "$(on 1 'counter degraded')" = 0 ] && { [ -z "$scribbled" ] || on 1 'farswap audit farswap0 > /dev/null'; }; do
 		[ $SECONDS -lt $end ] || fail "not whole within $whole_s s: $(on 1 'farswap; farswap audit farswap0 || true')"
 		sleep 1
@@ -356,7 +360,7 @@ logs() {
 	kill "$wire_pid" 2> /dev/null || true
 	for n in $(seq "$NODES"); do
 		[ ! -e "$VM_DIR/$n/off" ] || continue
-		ON_TIMEOUT=10 on "$n" 'tail -n 200 /tmp/farswapd-*.log; tail /tmp/load; timeout 5 farswap' > "$VM_DIR/keep/node$n" 2>&1 || true
+		ON_TIMEOUT=10 on "$n" "tail -n 200 /tmp/farswapd-*.log; tail /tmp/load; timeout $patience farswap" > "$VM_DIR/keep/node$n" 2>&1 || true
 	done
 	cat "$VM_DIR/keep/plan"
 	say "$again"

@@ -66,13 +66,8 @@ vm_session() {
 	VM_IMAGE=$("$top/scripts/guest-image") || return
 	VM_ACCEL=$(accel) || return
 	VM_PAYLOAD=$("$top/tests/vm/payload" "$KERNEL") || return
-	if [ "$KERNEL" = debug ]; then
-		VM_BOOT=(-kernel "$("$top/tests/vm/debug-kernel")/bzImage")
-		# interpreting ACPI's tables under KASAN can take longer than ACPI allows
-		VM_PARAMS="acpi=off"
-	else
-		VM_BOOT=(-kernel "$VM_IMAGE/$KERNEL/vmlinuz" -initrd "$VM_IMAGE/$KERNEL/initrd")
-	fi
+	VM_DEBUG=
+	[ "$KERNEL" != debug ] || VM_DEBUG=$("$top/tests/vm/debug-kernel") || return
 	if [ "$NODES" -gt 1 ]; then
 		VM_NET=farswap-${VM_DIR##*.}
 		ip netns add "$VM_NET"
@@ -81,13 +76,21 @@ vm_session() {
 	fi
 }
 
-# vm_start NODE [QEMU FLAGS]: boots it, without waiting; vm_wait does
+# vm_start NODE [QEMU FLAGS]: boots it, without waiting; vm_wait does. Of several machines only the client has the debug kernel: nothing of ours
+# is in the donors' kernels. Under KASAN, interpreting ACPI's tables can take longer than ACPI allows.
 vm_start() {
-	local node=$1 dir=$VM_DIR/$1 cpus=${VM_CPUS:-2} p flags run=() more=
+	local node=$1 dir=$VM_DIR/$1 cpus=${VM_CPUS:-2} kernel=$KERNEL memory=$MEMORY p flags run=() more=
+	if [ "$kernel" = debug ] && [ "$node" = 1 ]; then
+		flags=(-kernel "$VM_DEBUG/bzImage")
+		more=acpi=off
+	else
+		[ "$kernel" != debug ] || kernel=6.1 memory=1G
+		flags=(-kernel "$VM_IMAGE/$kernel/vmlinuz" -initrd "$VM_IMAGE/$kernel/initrd")
+	fi
 	shift
 	mkdir -p "$dir"
 	rm -f "$dir/off"
-	flags=(-nodefaults -no-user-config -display none -no-reboot -m "$MEMORY"
+	flags+=(-nodefaults -no-user-config -display none -no-reboot -m "$memory"
 		-drive "file=$VM_IMAGE/image.ext4,format=raw,if=virtio,snapshot=on"
 		-drive "file=$VM_PAYLOAD,format=raw,if=virtio,readonly=on"
 		-device "virtio-serial-pci,max_ports=16" -monitor "unix:$dir/monitor,server=on,wait=off")
@@ -106,20 +109,20 @@ vm_start() {
 		flags+=(-nic none)
 	fi
 	if [ -n "${VM_SHELL:-}" ] && [ "$node" = 1 ]; then
-		more="farswap.shell=1"
+		more+=" farswap.shell=1"
 		flags+=(-serial mon:stdio)
 	else
 		flags+=(-chardev "file,id=c,path=$dir/console,append=on" -serial chardev:c)
 	fi
 	run+=(env "TMPDIR=$VM_DIR" qemu-system-x86_64)
 	# shellcheck disable=SC2086
-	set -- "${run[@]}" $VM_ACCEL -smp $cpus "${flags[@]}" "${VM_BOOT[@]}" "$@" -append \
+	set -- "${run[@]}" $VM_ACCEL -smp $cpus "${flags[@]}" "$@" -append \
 		"console=ttyS0 loglevel=5 printk.time=1 printk.devkmsg=on log_buf_len=4M panic=-1 panic_on_warn=1
 		oops=panic hung_task_panic=1 root=/dev/vda rw init=/sbin/farswap-init net.ifnames=0
 		mitigations=off audit=0 apparmor=0 no_timer_check trace_clock=local
 		rcupdate.rcu_cpu_stall_timeout=60 watchdog_thresh=30 tsc=reliable
 		farswap.node=$node farswap.nodes=$NODES $VM_PARAMS $more"
-	if [ -n "$more" ]; then
+	if [[ $more = *shell=1 ]]; then
 		"$@"
 	else
 		"$@" < /dev/null > "$dir/qemu" 2>&1 &

@@ -50,12 +50,12 @@ leftovers() {
 
 # jq: with -e, no answer is a failure; jq 1.6 takes it for success, and so a check would pass if the command that it looks at had failed
 jq() {
-	local said code=0
+	local said
 	case " $* " in
 	*' -e'*)
-		said=$(command jq "$@") || code=$?
-		[ -z "$said" ] || printf '%s\n' "$said"
-		[ -n "$said" ] && return $code ;;
+		said=$(command jq "$@"; echo ":$?")
+		printf '%s' "${said%:*}"
+		[ "${said%:*}" ] && return "${said##*:}" ;;
 	*)
 		command jq "$@" ;;
 	esac
