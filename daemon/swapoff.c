@@ -166,6 +166,9 @@ static int ended(struct job *job, int status)
 	if (WEXITSTATUS(status) == ENOMEM)
 		return tool_fail(EXIT_FAILED, "%s: swapoff: there is not enough memory for the %lld MiB in it", job->device,
 				 swapped(job->path) >> 10);
+	if (WEXITSTATUS(status) == EBUSY)
+		return tool_fail(EXIT_FAILED, "%s: swapoff refused: the kernel has pages in memory whose read failed: end the programs that "
+				 "met read errors, remove their files in tmpfs (dmesg)", job->device);
 	return tool_fail(EXIT_FAILED, "%s: swapoff: %s", job->device, WEXITSTATUS(status) == EINVAL ?
 			 "another swapoff of it runs already" : strerror(WEXITSTATUS(status)));
 }

@@ -4,9 +4,7 @@
  * before submit_bio returns, so pages need not be stable afterwards; reads end in line too. Nothing is allocated.
  */
 #include <linux/module.h>
-#include <linux/oom.h>
 #include <linux/pagemap.h>
-#include <linux/sched/signal.h>
 #include "compat/block.h"
 #include "device.h"
 
@@ -77,33 +75,26 @@ static int bio_read(struct fsw_core *core, struct bio *bio)
 	return batch_end(core, &batch) ?: ret;
 }
 
-#ifdef FSW_HAVE_SWAPIN_ERROR
-static int swap_read(struct fsw_core *core, struct bio *bio)
+/* A read into the swap cache may have to wait for its copies as long as a swapoff is under way: see unread.h. */
+static int swap_read(struct fsw_device *dev, struct bio *bio)
 {
-	return bio_read(core, bio);
-}
-#else
-/*
- * Before 5.19 a page whose read failed stays in the swap cache, and swapoff gives it to the next process as it is; nobody hears of it. So there the read
- * of such a page does not fail: who asks waits until a copy can be read again, or is killed, and swapoff itself waits whatever signals come.
- */
-static int swap_read(struct fsw_core *core, struct bio *bio)
-{
+	u64 slot = sector_slot(bio->bi_iter.bi_sector);
 	bool cached = PageSwapCache(bio_page(bio));
 	unsigned int seconds;
 	int ret;
 
 	for (seconds = 0;; seconds++) {
-		ret = bio_read(core, bio);
-		if (!ret || ret == -EINVAL || !cached || (fatal_signal_pending(current) && !oom_task_origin(current)))
+		ret = bio_read(dev->core, bio);
+		if (!ret && cached)
+			fsw_unread_gone(&dev->unread, slot);
+		if (!ret || ret == -EINVAL || !cached || fsw_unread_add(&dev->unread, slot))
 			return ret;
 		if (seconds % 60 == 0)
-			pr_warn("%s: %s waits for a page that has no readable copy, as this kernel would take other bytes for it\n",
+			pr_warn("%s: %s waits for a page that has no readable copy: a swapoff is under way, and this kernel's would take other bytes for it\n",
 				fsw_bio_disk(bio)->disk_name, current->comm);
 		schedule_timeout_idle(HZ);
 	}
 }
-#endif
 
 static int bio_write(struct fsw_core *core, struct bio *bio)
 {
@@ -122,15 +113,15 @@ static int bio_write(struct fsw_core *core, struct bio *bio)
 	return 0;
 }
 
-static blk_status_t bio_serve(struct fsw_core *core, struct bio *bio)
+static blk_status_t bio_serve(struct fsw_device *dev, struct bio *bio)
 {
 	if (bio->bi_iter.bi_sector % (FSW_PAGE >> SECTOR_SHIFT))
 		return BLK_STS_IOERR;
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
-		return swap_read(core, bio) ? BLK_STS_IOERR : BLK_STS_OK;
+		return swap_read(dev, bio) ? BLK_STS_IOERR : BLK_STS_OK;
 	case REQ_OP_WRITE:
-		return bio_write(core, bio) ? BLK_STS_IOERR : BLK_STS_OK;
+		return bio_write(dev->core, bio) ? BLK_STS_IOERR : BLK_STS_OK;
 	default:
 		return BLK_STS_NOTSUPP;
 	}
@@ -141,7 +132,7 @@ static fsw_submit_bio_t disk_submit_bio(struct bio *bio)
 	struct fsw_device *dev = fsw_bio_disk(bio)->private_data;
 	unsigned long start = bio_start_io_acct(bio);
 
-	bio->bi_status = bio_serve(dev->core, bio);
+	bio->bi_status = bio_serve(dev, bio);
 	bio_end_io_acct(bio, start);
 	bio_endio(bio);
 	return FSW_SUBMIT_BIO_RET;
@@ -173,20 +164,31 @@ static void disk_slot_free(struct block_device *bdev, unsigned long slot)
 {
 	struct fsw_device *dev = bdev->bd_disk->private_data;
 
+	fsw_unread_gone(&dev->unread, slot);
 	fsw_invalidate(dev->core, slot);
 }
 
 static int disk_opened(struct gendisk *disk)
 {
 	struct fsw_device *dev = disk->private_data;
+	unsigned long unread;
 
-	return atomic_inc_unless_negative(&dev->openers) ? 0 : -ENXIO;
+	if (!atomic_inc_unless_negative(&dev->openers))
+		return -ENXIO;
+	unread = fsw_unread_open(&dev->unread);
+	if (!unread)
+		return 0;
+	atomic_dec(&dev->openers);
+	pr_warn_ratelimited("%s: not opened, no swapoff now: the kernel has %lu pages in memory whose read failed, and its swapoff would take other bytes for them; end the programs that met read errors, remove their files in tmpfs\n",
+			    disk->disk_name, unread);
+	return -EBUSY;
 }
 
 static void disk_released(struct gendisk *disk)
 {
 	struct fsw_device *dev = disk->private_data;
 
+	fsw_unread_release(&dev->unread);
 	atomic_dec(&dev->openers);
 }
 

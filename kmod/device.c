@@ -108,10 +108,15 @@ static int device_init(struct fsw_device *dev, struct netlink_ext_ack *extack)
 	dev->wq = alloc_workqueue("farswap_device", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!dev->wq)
 		return fail(extack, -ENOMEM, "out of memory: no workqueue");
+	ret = fsw_unread_init(&dev->unread, dev->params.size / FSW_PAGE);
+	if (ret) {
+		fail(extack, ret, "out of memory: a bit for each page");
+		goto free_wq;
+	}
 	dev->rdma = fsw_rdma_new(FSW_DEVICE_NAME, peer_changed, dev);
 	if (IS_ERR(dev->rdma)) {
 		ret = fail(extack, PTR_ERR(dev->rdma), "out of memory: the transport's buffers");
-		goto free_wq;
+		goto free_unread;
 	}
 	dev->core = fsw_core_new(&dev->params, &fsw_rdma_ops, dev->rdma);
 	if (IS_ERR(dev->core)) {
@@ -124,6 +129,8 @@ static int device_init(struct fsw_device *dev, struct netlink_ext_ack *extack)
 
 free_rdma:
 	fsw_rdma_free(dev->rdma);
+free_unread:
+	fsw_unread_free(&dev->unread);
 free_wq:
 	destroy_workqueue(dev->wq);
 	return ret;
@@ -415,6 +422,7 @@ static void device_exit(struct fsw_device *dev)
 	cancel_delayed_work_sync(&dev->want_work);
 	fsw_core_free(dev->core);
 	fsw_rdma_free(dev->rdma);
+	fsw_unread_free(&dev->unread);
 	destroy_workqueue(dev->wq);
 }
 

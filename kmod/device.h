@@ -14,6 +14,7 @@
 #include <linux/rwsem.h>
 #include <linux/socket.h>
 #include "core.h"
+#include "unread.h"
 
 #define FSW_DEVICE_NAME	"farswap0"	/* the only one in this version */
 
@@ -27,6 +28,7 @@ struct fsw_device {
 	struct rw_semaphore lock;	/* state, disk, and with DOWN the life of core and rdma; to look: for reading */
 	unsigned int state;		/* enum farswap_dev_state; 0: gone */
 	atomic_t openers;		/* opens of the disk; FSW_OPENERS_CLOSED: no more */
+	struct fsw_unread unread;
 	struct fsw_params params;
 	struct fsw_core *core;
 	struct fsw_rdma *rdma;

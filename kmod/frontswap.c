@@ -16,14 +16,14 @@
 #include "frontswap.h"
 
 /*
- * Whose swap device a type is, found out at its first store: NULL not yet, OTHERS, or our core. From swapon to swapoff a type is one
+ * Whose swap device a type is, found out at its first store: NULL not yet, OTHERS, or ours. From swapon to swapoff a type is one
  * device, and init and invalidate_area are the two ends of that. In between the disk is open, so its device cannot go down.
  */
-static struct fsw_core *types[MAX_SWAPFILES];
+static struct fsw_device *types[MAX_SWAPFILES];
 
-#define OTHERS	((struct fsw_core *)ERR_PTR(-ENODEV))
+#define OTHERS	((struct fsw_device *)ERR_PTR(-ENODEV))
 
-static struct fsw_core *core_find(struct inode *inode)
+static struct fsw_device *device_find(struct inode *inode)
 {
 	struct gendisk *disk;
 
@@ -32,7 +32,7 @@ static struct fsw_core *core_find(struct inode *inode)
 	disk = I_BDEV(inode)->bd_disk;
 	if (disk->fops->owner != THIS_MODULE || inode->i_rdev != disk_devt(disk))
 		return OTHERS;
-	return ((struct fsw_device *)disk->private_data)->core;
+	return disk->private_data;
 }
 
 static void tell_others(struct inode *inode)
@@ -42,23 +42,23 @@ static void tell_others(struct inode *inode)
 	pr_info("swap on %pg does not go through farswap: frontend=frontswap serves /dev/" FSW_DEVICE_NAME " only\n", bdev);
 }
 
-/* The core of the locked page's swap device, or OTHERS. */
-static struct fsw_core *page_core(unsigned int type, struct page *page)
+/* The locked page's swap device, or OTHERS. */
+static struct fsw_device *page_device(unsigned int type, struct page *page)
 {
 	struct inode *inode = page_file_mapping(page)->host;
-	struct fsw_core *core = core_find(inode);
+	struct fsw_device *dev = device_find(inode);
 
-	if (!cmpxchg(&types[type], NULL, core) && core == OTHERS)
+	if (!cmpxchg(&types[type], NULL, dev) && dev == OTHERS)
 		tell_others(inode);
-	return core;
+	return dev;
 }
 
-/* The type's core, or NULL when it is another device's or has not stored yet. */
-static struct fsw_core *type_core(unsigned int type)
+/* Our device of that type, or NULL when it is another's or has not stored yet. */
+static struct fsw_device *type_device(unsigned int type)
 {
-	struct fsw_core *core = READ_ONCE(types[type]);
+	struct fsw_device *dev = READ_ONCE(types[type]);
 
-	return core == OTHERS ? NULL : core;
+	return dev == OTHERS ? NULL : dev;
 }
 
 /* ---- the kernel's calls ---- */
@@ -72,36 +72,40 @@ static void frontswap_init_type(unsigned int type)
 /* Process context, in reclaim; the page is locked and in the swap cache. A huge page goes by bio, which overwrites all of its slots. */
 static int frontswap_store_page(unsigned int type, pgoff_t offset, struct page *page)
 {
-	struct fsw_core *core = READ_ONCE(types[type]) ?: page_core(type, page);
+	struct fsw_device *dev = READ_ONCE(types[type]) ?: page_device(type, page);
 	int ret;
 
-	if (core == OTHERS)
+	if (dev == OTHERS)
 		return -ENODEV;
 	if (PageTransHuge(page))
 		return -EOPNOTSUPP;
-	ret = fsw_store(core, offset, page_address(page));
+	ret = fsw_store(dev->core, offset, page_address(page));
 	if (ret)
-		fsw_invalidate(core, offset);
+		fsw_invalidate(dev->core, offset);
 	return ret;
 }
 
 /* Process context; the page is locked, so nobody stores into its slot. */
 static int frontswap_load_page(unsigned int type, pgoff_t offset, struct page *page)
 {
-	struct fsw_core *core = type_core(type);
+	struct fsw_device *dev = type_device(type);
+	int ret;
 
-	if (!core || !fsw_held(core, offset))
+	if (!dev || !fsw_held(dev->core, offset))
 		return -ENOENT;
-	return fsw_load(core, offset, page_address(page));
+	ret = fsw_load(dev->core, offset, page_address(page));
+	if (!ret)
+		fsw_unread_gone(&dev->unread, offset);
+	return ret;
 }
 
 /* Spinlocks held, interrupts perhaps off. */
 static void frontswap_free(unsigned int type, pgoff_t offset)
 {
-	struct fsw_core *core = type_core(type);
+	struct fsw_device *dev = type_device(type);
 
-	if (core)
-		fsw_invalidate(core, offset);
+	if (dev)
+		fsw_invalidate(dev->core, offset);
 }
 
 /* Swapped off: every slot has been freed, the disk is about to be closed. Process context. */
