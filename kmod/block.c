@@ -79,7 +79,7 @@ static int bio_read(struct fsw_core *core, struct bio *bio)
 static int swap_read(struct fsw_device *dev, struct bio *bio)
 {
 	u64 slot = sector_slot(bio->bi_iter.bi_sector);
-	bool cached = PageSwapCache(bio_page(bio));
+	bool cached = fsw_unread_reads_cache(bio);
 	unsigned int seconds;
 	int ret;
 

@@ -9,9 +9,12 @@
 
 #include <linux/types.h>
 
+struct bio;
+
 #ifdef FSW_HAVE_SWAPIN_ERROR
 struct fsw_unread {};
 
+static inline bool fsw_unread_reads_cache(struct bio *bio) { return false; }
 static inline int fsw_unread_init(struct fsw_unread *unread, u64 slots) { return 0; }
 static inline void fsw_unread_free(struct fsw_unread *unread) {}
 static inline unsigned long fsw_unread_open(struct fsw_unread *unread) { return 0; }
@@ -19,7 +22,15 @@ static inline void fsw_unread_release(struct fsw_unread *unread) {}
 static inline bool fsw_unread_add(struct fsw_unread *unread, u64 slot) { return true; }
 static inline void fsw_unread_gone(struct fsw_unread *unread, u64 slot) {}
 #else
+#include <linux/bio.h>
+#include <linux/page-flags.h>
 #include <linux/spinlock.h>
+
+/* Does it read into a page of the swap cache? */
+static inline bool fsw_unread_reads_cache(struct bio *bio)
+{
+	return PageSwapCache(bio_page(bio));
+}
 
 struct fsw_unread {
 	spinlock_t lock;		/* all of it; taken with interrupts off */
