@@ -47,13 +47,12 @@ size_t build_candidates(struct placement_node *nodes, struct device_peer **map, 
 			continue;
 		/* before the first extent a full donor is asked all the same: for its reason */
 		room = peer->link->room || device.phase != PHASE_FILLING ? peer->link->room : 1;
-		/* a donor tells its room; what it has lent to others is not known here, so it counts neither as offered nor as lent */
 		nodes[n] = (struct placement_node) {
 			.rack = peer->link->node->rack,
-			.offered = peer->slabs + room,
-			.lent = peer->slabs,
+			.offered = peer->link->lent + room,
+			.lent = peer->link->lent,
 			.taken = is_taken,
-			.barred = peer->barred || peer->closed || !peer->attached || peer->full_until_ns > now ||
+			.barred = peer->barred || peer->closed || !peer->attached || peer->full_until_ns > now || peer->link->drained ||
 				  peer->link->state != LINK_READY,
 		};
 		map[n++] = peer;
@@ -198,6 +197,7 @@ static void on_granted(struct link *link, const union farswap_msg *answer, void 
 		peer->why[0] = 0;
 		if (link->room)
 			link->room--;
+		link->lent++;
 	}
 	if (!build->in_air)
 		settle();

@@ -167,11 +167,11 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 }
 
 enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
-	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, CLUSTER_KEYS };
+	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "copies", "size", "spares", "codec", "lend_while_borrowing",
-	"replace_after", "repair_rate", "heartbeat", "lease", "placement",
+	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -234,7 +234,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease and placement",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement and rebalance",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -271,6 +271,8 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		return take_lease(p, value);
 	case KEY_PLACEMENT:
 		return take_placement(p, value);
+	case KEY_REBALANCE:
+		return take_yes_no(p, key, value, &conf->rebalance);
 	default:
 		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
 	}
@@ -359,6 +361,7 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->reserve_bytes = 256ull << 20;
 	conf->size_bytes = 1ull << 30;
 	conf->copies = 3;
+	conf->rebalance = true;
 	conf->spares = 2;
 	conf->replace_after_s = 10;
 	conf->heartbeat_ms = 100;

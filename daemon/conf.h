@@ -37,6 +37,7 @@ struct farswap_conf {
 	uint32_t spares;		/* extents to keep ahead of need */
 	enum farswap_codec codec;	/* of a device's pages at first */
 	enum placement_policy placement;	/* of new extents */
+	bool rebalance;			/* copies move from full donors to empty ones */
 	bool lend_while_borrowing;
 	uint32_t replace_after_s;	/* a donor that is not reached for so long is replaced */
 	uint32_t repair_rate;		/* MiB/s at most; 0: no limit */

@@ -103,6 +103,8 @@ void device_explain(char *out, size_t size)
 			continue;
 		if (link->state != LINK_READY)
 			why = link->why[0] ? link->why : "no answer in time";
+		else if (link->drained)
+			why = farswap_reject_text(FARSWAP_REJECT_DRAINED);
 		else if (peer)
 			why = peer->why;
 		if (!*why)

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "balance.h"
 #include "farswap_wire.h"
 #include "kernel.h"
 #include "link.h"
@@ -156,6 +157,12 @@ struct device {
 	uint64_t next_extent;
 	struct device_repair repair;
 	struct device_build build;
+	struct {
+		struct balance balance;
+		uint64_t extent;	/* one copy of it moves; 0: of none */
+		uint32_t from, to;	/* peers */
+		uint64_t begun_ns;
+	} even;
 	uint64_t build_retry_ns;
 	uint64_t seed;			/* of placement */
 
@@ -193,6 +200,8 @@ void peer_start(struct device_peer *peer);
 void peer_rejoin(struct device_peer *peer);
 /* let the next WAITING peer go on, when none is before it */
 void peer_next(void);
+/* the donor has not got its session: all that it has been known as are closed */
+void peer_forgotten(const struct device_peer *peer);
 /* ask the donor to end the session; without an answer it is still not closed, and to be asked again */
 void peer_close(struct device_peer *peer);
 void peer_reattach(struct device_peer *peer);
@@ -261,6 +270,13 @@ void leftover_renumber(const struct device_peer *former);
 /* does one at that peer wait to go back? */
 bool leftover_at(const struct device_peer *peer);
 void leftover_make_release(union farswap_msg *msg, const struct device_peer *peer, uint64_t slab);
+
+/* even.c: look each second whether a copy should move from a full donor to an empty one */
+void even_look(void);
+/* does the extent's copy at that peer move for that? */
+bool even_moves(uint64_t extent, uint32_t peer);
+/* it has moved, or could not; was it to move? */
+bool even_over(uint64_t extent);
 
 /* upkeep.c: what is done each second while the device is up */
 void upkeep_advance(void);

@@ -34,6 +34,8 @@ struct donor_conn {
 };
 
 static struct donor_conn *conns;
+static bool drained;
+static sd_event_source *drain_end;
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 static void send_reject(struct donor_conn *conn, enum farswap_msg_type type, uint32_t id, unsigned int code, uint64_t number)
@@ -62,10 +64,36 @@ uint32_t donor_room(void)
 	uint32_t lent = slab_count();
 	uint64_t fit;
 
-	if (rdma_last_error() || !may_lend() || lent >= farswapd.self->lend)
+	if (rdma_last_error() || drained || !may_lend() || lent >= farswapd.self->lend)
 		return 0;
 	fit = slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, NULL);
 	return fit < farswapd.self->lend - lent ? (uint32_t)fit : farswapd.self->lend - lent;
+}
+
+static int on_drain_end(sd_event_source *source, uint64_t usec, void *arg)
+{
+	(void)source;
+	(void)usec;
+	(void)arg;
+	if (slab_count())
+		donor_drain(false, 0);
+	return 0;
+}
+
+void donor_drain(bool on, uint64_t seconds)
+{
+	if (on != drained)
+		farswap_log(on ? "drained from now on: nothing more is lent, and all clients are asked to move their slabs" :
+			    "not drained any more: it lends again, with %u slabs of others here", slab_count());
+	drained = on;
+	farswapd_timer_stop(drain_end);
+	if (on && seconds)
+		farswapd_timer(&drain_end, SECONDS(seconds), on_drain_end, NULL);
+}
+
+bool donor_drained(void)
+{
+	return drained;
 }
 
 static void on_hello(struct donor_conn *conn, const union farswap_msg *msg, enum farswap_msg_verdict verdict)
@@ -209,6 +237,10 @@ static bool have_room(struct donor_conn *conn, const union farswap_msg *msg)
 {
 	uint64_t free_mib;
 
+	if (drained) {
+		reject(conn, msg, FARSWAP_REJECT_DRAINED, 0);
+		return false;
+	}
 	if (!may_lend()) {
 		reject(conn, msg, FARSWAP_REJECT_BORROWER, 0);
 		return false;
@@ -452,16 +484,12 @@ static uint32_t recent_room(void)
 
 static void on_ping(struct donor_conn *conn, const union farswap_msg *msg)
 {
-	struct session *session = NULL;
 	union farswap_msg answer;
-	uint32_t lent = 0;
 
-	while ((session = session_next(session)))
-		if (!strcmp(session->client, conn->client))
-			lent += session->n_slabs;
 	farswap_msg_make(&answer, FARSWAP_MSG_PONG, le32toh(msg->head.id));
-	answer.ping.room = htole32(recent_room());
-	answer.ping.lent = htole32(lent);
+	answer.ping.room = htole32(drained ? 0 : recent_room());
+	answer.ping.lent = htole32(slab_count());
+	answer.ping.flags = htole32(drained ? FARSWAP_PONG_DRAINED : 0);
 	chan_send(conn->chan, &answer);
 }
 
@@ -630,6 +658,7 @@ void donor_welcome(struct chan *chan, const char *name)
 
 void donor_exit(void)
 {
+	drain_end = sd_event_source_disable_unref(drain_end);
 	while (conns) {
 		struct chan *chan = conns->chan;
 

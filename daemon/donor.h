@@ -3,6 +3,7 @@
 #ifndef FARSWAP_DONOR_H
 #define FARSWAP_DONOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct chan;
@@ -17,6 +18,10 @@ struct push_order;
 void donor_pushed(const struct push_order *order, unsigned int code, uint64_t number);
 /* slabs that could be granted now */
 uint32_t donor_room(void);
+/* lend nothing more, and tell all clients to move what they have here; or no longer */
+/* seconds: then, if all is not moved, it lends again; 0: no such time */
+void donor_drain(bool on, uint64_t seconds);
+bool donor_drained(void);
 /* drop all clients' connections; sessions are session_close_all()'s */
 void donor_exit(void);
 

@@ -16,6 +16,7 @@ static const struct {
 } commands[] = {
 	{ "up",		cmd_up },
 	{ "down",	cmd_down },
+	{ "drain",	cmd_drain },
 	{ "show",	cmd_show },
 	{ "audit",	cmd_audit },
 	{ "map",	cmd_map },
@@ -32,6 +33,9 @@ static void usage(FILE *to)
 		"       farswap down DEV [--swapoff [--timeout SECONDS]]\n"
 		"                                         take it down; swapped on only with --swapoff, refused while\n"
 		"                                         a page has no readable copy\n"
+		"       farswap drain NODE [--deadline SECONDS | --cancel]\n"
+		"                                         on that node: have all that it lends moved away; it lends\n"
+		"                                         no more until farswapd is started anew, or --cancel\n"
 		"       farswap audit DEV                 read every page from each donor and verify it\n"
 		"       farswap map DEV                   where each page lies\n"
 		"       farswap bring --pid PID | --cgroup PATH [--rate MIB_PER_S]\n"

@@ -48,16 +48,28 @@ void leftover_renumber(const struct device_peer *former)
 			r->orphans[i].peer = last->number;
 }
 
-static bool is_member(uint64_t slab)
+/* donors number their slabs themselves: two may have the same number. A peer that is not known may be any. */
+static bool is_same(uint32_t peer, uint64_t slab, uint32_t other_peer, uint64_t other_slab)
+{
+	const struct device_peer *a, *b;
+
+	if (slab != other_slab)
+		return false;
+	a = peer_numbered(peer);
+	b = peer_numbered(other_peer);
+	return !a || !b || a == b || peer_same_session(a, b);
+}
+
+static bool is_member(uint32_t peer, uint64_t slab)
 {
 	size_t i, k;
 
 	for (i = 0; i < device.table.n; i++)
 		for (k = 0; k < device.table.extents[i].n; k++)
-			if (device.table.extents[i].members[k].slab == slab)
+			if (is_same(peer, slab, device.table.extents[i].members[k].peer, device.table.extents[i].members[k].slab))
 				return true;
 	for (i = 0; i < device.build.n; i++)
-		if (device.build.members[i].slab == slab)
+		if (is_same(peer, slab, device.build.members[i].peer, device.build.members[i].slab))
 			return true;
 	return false;
 }
@@ -68,12 +80,13 @@ static bool give_back(const struct device_peer *peer, uint64_t slab)
 	unsigned int i;
 
 	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
-		if (r->orphans[i].peer && r->orphans[i].slab == slab)
+		if (r->orphans[i].peer && is_same(peer->number, slab, r->orphans[i].peer, r->orphans[i].slab))
 			return true;
-	if (is_member(slab) || r->copy.slab == slab || r->ahead.slab.slab == slab)
+	if (is_member(peer->number, slab) || (r->copy.peer && is_same(peer->number, slab, r->copy.peer, r->copy.slab)) ||
+	    (r->ahead.slab.peer && is_same(peer->number, slab, r->ahead.slab.peer, r->ahead.slab.slab)))
 		return true;
-	if (r->copy.peer || r->ahead.slab.peer || r->step != REPAIR_IDLE || leftover_waiting() >= REPAIR_ORPHANS_MAX - 1)
-		return false;		/* a place is left for the next copy */
+	if (r->copy.peer || r->ahead.slab.peer || r->step != REPAIR_IDLE || leftover_waiting() >= REPAIR_ORPHANS_MAX - 2)
+		return false;		/* places are left for the next copy, and for what it takes the place of */
 	leftover_keep(&(struct repair_slab) { .peer = peer->number, .slab = slab });
 	return true;
 }
@@ -110,7 +123,7 @@ static void release_orphan(struct repair_slab *orphan)
 	if (orphan->asked)
 		return;		/* its answer names this place */
 	/* with the session of a lost peer all its slabs end */
-	if (is_member(orphan->slab) || peer_standing(orphan->peer) == STANDING_LOST || (peer && peer->closed)) {
+	if (is_member(orphan->peer, orphan->slab) || peer_standing(orphan->peer) == STANDING_LOST || (peer && peer->closed)) {
 		orphan->peer = 0;
 		return;
 	}

@@ -121,7 +121,14 @@ static void on_pong(struct link *link, const union farswap_msg *answer, void *ar
 	if (!answer || le16toh(answer->head.type) != FARSWAP_MSG_PONG)
 		return;
 	link->room = le32toh(answer->ping.room);
+	link->lent = le32toh(answer->ping.lent);
 	set_heard(link);
+	if (link->drained != (bool)(le32toh(answer->ping.flags) & FARSWAP_PONG_DRAINED)) {
+		link->drained = !link->drained;
+		farswap_log("node %s: %s", link->node->name, link->drained ? "is being drained" : "is not being drained any more");
+		device.unsettled = true;
+		device_kick();
+	}
 	if (!silent)
 		return;
 	farswap_log_limited(&limit, "node %s: answers again after %.1f s", link->node->name, (double)silent / 1e9);
@@ -191,6 +198,10 @@ static void on_welcome(struct link *link, const union farswap_msg *answer, void 
 		return;
 	}
 	link->state = LINK_READY;
+	if (link->incarnation != le64toh(answer->hello.incarnation)) {
+		link->lent = 0;
+		link->drained = false;
+	}
 	link->incarnation = le64toh(answer->hello.incarnation);
 	link->room = le32toh(answer->hello.room);
 	link->why[0] = 0;

@@ -46,6 +46,8 @@ struct link {
 	uint32_t last_id;
 	uint64_t incarnation;		/* of the daemon there */
 	uint32_t room;			/* slabs it could grant, as it last said */
+	uint32_t lent;			/* slabs it has lent to anybody, as it last said */
+	bool drained;			/* it wants all back that it has lent, as it last said */
 	bool pinging;			/* a PING is not answered yet */
 	unsigned int missed;		/* heartbeats since it was sent */
 	uint64_t heard_ns;		/* when its last message came */

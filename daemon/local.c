@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "donor.h"
 #include "farswapd.h"
 #include "log.h"
 #include "status.h"
@@ -119,6 +120,20 @@ static void serve_up(struct local_conn *conn, struct json_object *request)
 	device_up(name, size, (unsigned int)copies, on_device_done, conn);
 }
 
+static void serve_drain(struct local_conn *conn, struct json_object *request)
+{
+	struct json_object *on;
+	uint64_t seconds;
+
+	if (!json_object_object_get_ex(request, "on", &on) || !json_object_is_type(on, json_type_boolean) ||
+	    !get_number(request, "deadline", 0, &seconds) || seconds > UINT32_MAX) {
+		reply_line(conn, 2, "malformed request: drain wants on and deadline");
+		return;
+	}
+	donor_drain(json_object_get_boolean(on), seconds);
+	reply_line(conn, 0, "");
+}
+
 static void serve(struct local_conn *conn, const char *line)
 {
 	struct json_object *request = json_tokener_parse(line);
@@ -138,6 +153,8 @@ static void serve(struct local_conn *conn, const char *line)
 			device_down(name, on_device_done, conn);
 		else
 			reply_line(conn, 2, "malformed request: down wants device");
+	} else if (!strcmp(cmd, "drain")) {
+		serve_drain(conn, request);
 	} else {
 		reply_line(conn, 2, "unknown command");
 	}

@@ -287,6 +287,13 @@ static enum farswap_msg_verdict check_listed(const struct farswap_msg_listed *ms
 	return FARSWAP_MSG_GOOD;
 }
 
+static enum farswap_msg_verdict check_ping(const struct farswap_msg_ping *msg, unsigned int type)
+{
+	if (msg->reserved || (type == FARSWAP_MSG_PING && (msg->room || msg->lent || msg->flags)))
+		return FARSWAP_MSG_BAD_RESERVED;
+	return le32toh(msg->flags) & ~FARSWAP_PONG_DRAINED ? FARSWAP_MSG_BAD_FEATURES : FARSWAP_MSG_GOOD;
+}
+
 static enum farswap_msg_verdict check_reject(const struct farswap_msg_reject *msg)
 {
 	unsigned int code = le16toh(msg->code), type = le16toh(msg->type);
@@ -333,9 +340,8 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 	case FARSWAP_MSG_LOCATED:
 		return check_grant(&msg.grant, type);
 	case FARSWAP_MSG_PING:
-		return msg.ping.room || msg.ping.lent ? FARSWAP_MSG_BAD_RESERVED : FARSWAP_MSG_GOOD;
 	case FARSWAP_MSG_PONG:
-		return FARSWAP_MSG_GOOD;
+		return check_ping(&msg.ping, type);
 	case FARSWAP_MSG_RELEASE:
 	case FARSWAP_MSG_RELEASED:
 	case FARSWAP_MSG_LOCATE:
@@ -408,6 +414,7 @@ const char *farswap_reject_text(unsigned int code)
 		[FARSWAP_REJECT_CONNECT]	= "cannot connect a queue pair to the other donor",
 		[FARSWAP_REJECT_WRITE]		= "cannot write to the other donor",
 		[FARSWAP_REJECT_IN_USE]		= "has the session in use over another connection of this node: a copy of this host may be running",
+		[FARSWAP_REJECT_DRAINED]	= "is being drained and lends no more",
 	};
 
 	return code && code < FARSWAP_REJECTS ? texts[code] : "refused for an unknown reason";

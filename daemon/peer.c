@@ -141,10 +141,17 @@ static void fail(struct device_peer *peer, const char *why)
 	device_kick();
 }
 
+void peer_forgotten(const struct device_peer *peer)
+{
+	struct device_peer *p;
+
+	for (p = device.peers; p < device.peers + DEVICE_PEERS_MAX; p++)
+		p->closed |= p->state != PEER_FREE && peer_same_session(p, peer);
+}
+
 /* true when the answer is the one asked for; else the peer has failed */
 static bool is_good(struct device_peer *peer, const union farswap_msg *answer)
 {
-	struct device_peer *p;
 	char why[160];
 
 	if (!answer) {
@@ -153,8 +160,7 @@ static bool is_good(struct device_peer *peer, const union farswap_msg *answer)
 	}
 	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
 		if (le16toh(answer->reject.code) == FARSWAP_REJECT_NO_SESSION)
-			for (p = device.peers; p < device.peers + DEVICE_PEERS_MAX; p++)
-				p->closed |= p->state != PEER_FREE && peer_same_session(p, peer);
+			peer_forgotten(peer);
 		fail(peer, farswap_reject_say(le16toh(answer->reject.code), le64toh(answer->reject.number),
 					      why, sizeof(why)));
 		return false;

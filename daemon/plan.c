@@ -28,13 +28,15 @@ static unsigned int count(const struct plan_extent *extent, enum standing standi
 
 enum extent_step plan_extent(const struct plan_extent *extent, unsigned int copies)
 {
+	unsigned int leaving = count(extent, STANDING_LEAVING), live = count(extent, STANDING_LIVE) + leaving;
+
 	if (extent->sealed)
 		return EXTENT_UNSEAL;
 	if (count(extent, STANDING_MOVED))
 		return EXTENT_SUCCEED;
-	if (extent->n - count(extent, STANDING_LOST) < copies && count(extent, STANDING_LIVE))
+	if (extent->n - count(extent, STANDING_LOST) < copies && live)
 		return EXTENT_REPLACE;
-	return EXTENT_FINE;
+	return leaving && live >= copies ? EXTENT_MOVE : EXTENT_FINE;
 }
 
 unsigned int plan_rank(const struct plan_extent *extent, unsigned int copies, uint64_t now_ns)
@@ -47,7 +49,9 @@ unsigned int plan_rank(const struct plan_extent *extent, unsigned int copies, ui
 		return 0;
 	if (step == EXTENT_SUCCEED)
 		return FARSWAP_COPIES_MAX + 2;
-	return FARSWAP_COPIES_MAX + 1 - count(extent, STANDING_LIVE);
+	if (step == EXTENT_MOVE)
+		return 1;
+	return FARSWAP_COPIES_MAX + 1 - count(extent, STANDING_LIVE) - count(extent, STANDING_LEAVING);
 }
 
 static bool is_better(const struct plan_source *a, const struct plan_source *b)

@@ -35,6 +35,7 @@ enum suspect_step plan_suspect(const struct plan_suspect *suspect, uint64_t now_
 /* of a member, or of the peer that it names */
 enum standing {
 	STANDING_LIVE,
+	STANDING_LEAVING,	/* live, and its donor wants the slab back */
 	STANDING_SUSPECT,	/* may come back */
 	STANDING_MOVED,		/* came back under another number */
 	STANDING_LOST,		/* for good */
@@ -50,6 +51,7 @@ struct plan_extent {
 enum extent_step {
 	EXTENT_FINE,		/* nothing to do, or nothing that can be done by now */
 	EXTENT_REPLACE,		/* a copy is missing, and there is a live one to make it from */
+	EXTENT_MOVE,		/* all copies are there, and one is to be made elsewhere in the place of one that is leaving */
 	EXTENT_SUCCEED,		/* a member goes by another number now */
 	EXTENT_UNSEAL,		/* left sealed by a change that did not come to its end */
 };
@@ -57,7 +59,7 @@ enum extent_step {
 enum extent_step plan_extent(const struct plan_extent *extent, unsigned int copies);
 /*
  * Which of two is to be served first; rank 0: neither now. A sealed extent takes no pages, a succession is quick, and of the
- * rest the one with the fewest live members is in the greatest danger.
+ * rest the one with the fewest live members is in the greatest danger. One that only moves is in none.
  */
 unsigned int plan_rank(const struct plan_extent *extent, unsigned int copies, uint64_t now_ns);
 

@@ -87,9 +87,10 @@ static void give_up(struct device_peer *peer, bool forgotten)
 		if (p->state < PEER_REJOINING || p->state > PEER_FORMER || !peer_same_session(p, peer))
 			continue;
 		p->state = p->in_kernel ? PEER_LOST : PEER_FAILED;
-		p->closed |= forgotten;
 		p->again_ns = again_ns;
 	}
+	if (forgotten)
+		peer_forgotten(peer);
 	device.unsettled = true;
 }
 

@@ -44,9 +44,13 @@ const char *repair_step_text(enum repair_step step)
 static void over(void)
 {
 	if (r->copy.peer)
-		leftover_keep(&r->copy);	/* unless the extents, read anew, have it */
+		leftover_keep(&r->copy);	/* goes back, unless the extents, read anew, have it; so the next one */
+	if (r->moved.peer)
+		leftover_keep(&r->moved);
 	memset(&r->copy, 0, sizeof(r->copy));
+	memset(&r->moved, 0, sizeof(r->moved));
 	copy_forget();
+	even_over(r->extent);
 	r->step = REPAIR_IDLE;
 	device.stale = true;
 	device_kick();
@@ -112,16 +116,43 @@ static struct nl_msg *extent_msg(int cmd, uint32_t generation)
 
 /* --- what is next --- */
 
+/* what it has can be given back: one slab at a time, as many that nobody takes back would hinder repairs */
+static bool can_leave(const struct device_peer *peer)
+{
+	return peer_is_well(peer) && !leftover_at(peer);
+}
+
 static void view_of(const struct device_extent *extent, struct plan_extent *view)
 {
 	unsigned int i;
 
 	*view = (struct plan_extent) { .sealed = extent->sealed, .n = extent->n, .retry_ns = extent->retry_ns };
-	for (i = 0; i < extent->n; i++)
+	for (i = 0; i < extent->n; i++) {
+		const struct device_peer *peer = peer_numbered(extent->members[i].peer);
+
 		view->members[i] = peer_standing(extent->members[i].peer);
+		if (view->members[i] == STANDING_LIVE && can_leave(peer) &&
+		    (peer->link->drained || even_moves(extent->number, peer->number)))
+			view->members[i] = STANDING_LEAVING;
+	}
+}
+
+/* the peer whose copy is to be moved now; 0: none, it is not time for that */
+static uint32_t leaver_of(const struct device_extent *extent)
+{
+	struct plan_extent view;
+	unsigned int i;
+
+	view_of(extent, &view);
+	if (plan_extent(&view, device.copies) != EXTENT_MOVE)
+		return 0;
+	for (i = 0; view.members[i] != STANDING_LEAVING; i++)
+		;
+	return extent->members[i].peer;
 }
 
 static const struct device_extent *placed;	/* a target is looked for, for a copy of it */
+static uint32_t placed_leaver;			/* in the place of this one's; 0: one more */
 
 /* the node has a copy of it that stays */
 static bool is_taken(const struct device_peer *peer)
@@ -131,13 +162,22 @@ static bool is_taken(const struct device_peer *peer)
 
 	for (i = 0; i < placed->n; i++) {
 		other = peer_numbered(placed->members[i].peer);
-		if (other && other->link == peer->link && peer_standing(other->number) != STANDING_LOST)
+		if (other && other->link == peer->link && other->number != placed_leaver && peer_standing(other->number) != STANDING_LOST)
 			return true;
 	}
 	return false;
 }
 
-/* held: how many slabs may have to be given back besides those that wait for it already; there must be a place for one more */
+static void place(const struct device_extent *extent)
+{
+	placed = extent;
+	placed_leaver = leaver_of(extent);
+}
+
+/*
+ * held: how many slabs may have to be given back besides those that wait for it already; there must be a place for one more, and
+ * for a move for that of the leaver too, and two that are left to repairs.
+ */
 static struct device_peer *choose_target(const struct device_extent *extent, unsigned int held)
 {
 	struct placement_node nodes[DEVICE_PEERS_MAX];
@@ -145,17 +185,24 @@ static struct device_peer *choose_target(const struct device_extent *extent, uns
 	size_t i, n;
 	int chosen;
 
-	if (device.slab_bytes != farswapd.conf.slab_bytes || leftover_waiting() + held >= REPAIR_ORPHANS_MAX)
+	place(extent);
+	if (device.slab_bytes != farswapd.conf.slab_bytes || leftover_waiting() + held + (placed_leaver ? 3 : 0) >= REPAIR_ORPHANS_MAX)
 		return NULL;
-	placed = extent;
 	n = build_candidates(nodes, map, is_taken);
 	for (i = 0; i < n; i++)
-		nodes[i].barred |= leftover_at(map[i]);
+		nodes[i].barred |= leftover_at(map[i]) || (even_moves(extent->number, placed_leaver) && map[i]->number != device.even.to);
 	chosen = placement_pick(nodes, n, &device.seed);
 	return chosen < 0 ? NULL : map[chosen];
 }
 
 /* --- a slab for the next copy, asked for while this one is filled: its donor makes and registers it meanwhile --- */
+
+static bool needs_copy(const struct plan_extent *view)
+{
+	enum extent_step step = plan_extent(view, device.copies);
+
+	return step == EXTENT_REPLACE || step == EXTENT_MOVE;
+}
 
 static void ahead_drop(void)
 {
@@ -169,8 +216,8 @@ static struct device_peer *ahead_take(const struct device_extent *extent)
 {
 	struct device_peer *target = peer_numbered(r->ahead.slab.peer);
 
-	placed = extent;
-	if (!target || r->ahead.extent != extent->number || r->ahead.generation != extent->generation || !peer_is_well(target) ||
+	place(extent);
+	if (!target || target->link->drained || r->ahead.extent != extent->number || r->ahead.generation != extent->generation || !peer_is_well(target) ||
 	    is_taken(target)) {
 		ahead_drop();
 		return NULL;
@@ -203,6 +250,7 @@ static bool begin(struct device_extent *extent, enum extent_step step)
 	r->extent = extent->number;
 	r->generation = extent->generation;
 	r->target = 0;
+	r->leaver = 0;
 	r->renewed = !device.adopted;
 	r->n_located = 0;
 	r->n_gone = 0;
@@ -220,11 +268,14 @@ static bool begin(struct device_extent *extent, enum extent_step step)
 		target = choose_target(extent, 0);
 	if (target) {
 		r->target = target->number;
+		r->leaver = placed_leaver;
 		r->step = r->copy.peer ? REPAIR_SEAL : REPAIR_GRANT;
 		if (!r->begun_ns)
 			r->begun_ns = farswap_now_ns();
 		return true;
 	}
+	if (even_over(extent->number))
+		return false;		/* it was not needed */
 	extent->retry_ns = farswap_now_ns() + NO_TARGET_NS;
 	device_explain(why, sizeof(why));
 	if (device.slab_bytes != farswapd.conf.slab_bytes)
@@ -369,9 +420,9 @@ static void grant_ahead(void)
 	if (r->ahead.waiting || r->ahead.slab.peer || device.adopted || farswap_now_ns() < r->ahead.retry_ns)
 		return;
 	next = most_urgent(extent_numbered(r->extent), &view, &unsettled);
-	if (!next || plan_extent(&view, device.copies) != EXTENT_REPLACE)
+	if (!next || !needs_copy(&view))
 		return;
-	target = choose_target(next, 1);
+	target = choose_target(next, 2);	/* the present copy, and what it takes the place of */
 	if (!target)
 		return;
 	r->ahead.extent = next->number;
@@ -499,11 +550,13 @@ static void on_set(int error, const char *why, const struct kernel_answer *answe
 		return;
 	}
 	if (r->target) {
-		r->extents_done++;
+		r->extents_done += !r->moved.peer;
+		r->moves_done += r->moved.peer != 0;
 		if (extent)
 			extent->pages_lost = r->nobody_has;
-		farswap_log_limited(&limit, "%s: extent %" PRIu64 " has a new copy at %s, %zu pages checked", device.name,
-				    r->extent, target ? target->link->node->name : "a lost donor", r->n_sums);
+		farswap_log_limited(&limit, "%s: extent %" PRIu64 " has a new copy at %s%s, %zu pages checked", device.name, r->extent,
+				    target ? target->link->node->name : "a lost donor", r->moved.peer ? ", in the place of one that leaves" : "",
+				    r->n_sums);
 	}
 	r->why[0] = 0;
 	over();
@@ -533,15 +586,49 @@ static bool is_gone(const struct device_member *member)
 	return false;
 }
 
+static bool stays(const struct device_member *member)
+{
+	return peer_standing(member->peer) != STANDING_LOST && !is_gone(member);
+}
+
+/* The member that the new copy takes the place of; NULL: none, as another one has been lost meanwhile, so it stays. */
+static const struct device_member *leaving(const struct device_extent *extent)
+{
+	const struct device_member *leaver = NULL;
+	unsigned int i, left = 0;
+
+	for (i = 0; i < extent->n; i++) {
+		if (r->leaver && extent->members[i].peer == r->leaver)
+			leaver = &extent->members[i];
+		else
+			left += stays(&extent->members[i]);
+	}
+	return left + 1 >= device.copies ? leaver : NULL;
+}
+
+/* the new copy was to take the leaver's place in its rack */
+static bool shares_rack(const struct device_extent *extent)
+{
+	const struct device_peer *leaver = r->leaver ? peer_numbered(r->leaver) : NULL, *target = peer_numbered(r->target);
+	unsigned int i;
+
+	for (i = 0; leaver && target && i < extent->n; i++)
+		if (extent->members[i].peer == r->leaver && stays(&extent->members[i]))
+			return leaver->link->node->rack[0] && !strcmp(leaver->link->node->rack, target->link->node->rack);
+	return false;
+}
+
 /* who stays, by what it is called now, and the new one; 0: there would be too many, or none */
 static unsigned int members_after(const struct device_extent *extent, struct device_member *members)
 {
+	const struct device_member *leaver = leaving(extent);
 	unsigned int i, n = 0;
 
+	r->moved = (struct repair_slab) { .peer = leaver ? leaver->peer : 0, .slab = leaver ? leaver->slab : 0 };
 	for (i = 0; i < extent->n; i++) {
 		const struct repair_slab *now = located(&extent->members[i]);
 
-		if (peer_standing(extent->members[i].peer) == STANDING_LOST || is_gone(&extent->members[i]))
+		if (!stays(&extent->members[i]) || &extent->members[i] == leaver)
 			continue;
 		members[n] = extent->members[i];
 		members[n].succeeds = members[n].peer;
@@ -554,7 +641,7 @@ static unsigned int members_after(const struct device_extent *extent, struct dev
 	}
 	if (!r->target)
 		return n;
-	if (n >= device.copies || n >= FARSWAP_COPIES_MAX)
+	if (n >= device.copies || n >= FARSWAP_COPIES_MAX || (!leaver && shares_rack(extent)))
 		return 0;
 	members[n] = (struct device_member) {
 		.peer = r->target, .slab = r->copy.slab, .incarnation = r->copy.incarnation, .address = r->copy.address,
@@ -584,6 +671,19 @@ static void set_members(void)
 	repair_call(msg, on_set);
 }
 
+/* a copy that only moves waits for one that is missing and can be made */
+static bool gives_way(void)
+{
+	struct device_extent *next;
+	struct plan_extent view;
+	bool unsettled = false;
+
+	if (!r->leaver || r->step != REPAIR_PUSH)
+		return false;
+	next = most_urgent(extent_numbered(r->extent), &view, &unsettled);
+	return next && plan_extent(&view, device.copies) == EXTENT_REPLACE && choose_target(next, 2);
+}
+
 void repair_advance(void)
 {
 	struct device_peer *target;
@@ -602,6 +702,10 @@ void repair_advance(void)
 	if (r->target && (!target || target->state != PEER_LIVE || target->closed)) {
 		if (!r->waiting)
 			repair_fail("the donor of the new copy is lost");
+		return;
+	}
+	if (!r->waiting && !stale && gives_way()) {
+		repair_fail("it moves later, a copy of extent %" PRIu64 " is missing", placed->number);
 		return;
 	}
 	if (r->step == REPAIR_PUSH || r->step == REPAIR_CHECK)
@@ -651,9 +755,10 @@ void repair_progress(struct repair_progress *out)
 		bool present = r->step != REPAIR_IDLE && r->target && extent->number == r->extent;
 
 		view_of(extent, &view);
-		if (!present && plan_extent(&view, device.copies) != EXTENT_REPLACE)
+		if (!present && !needs_copy(&view))
 			continue;
 		out->extents++;
+		out->moves += plan_extent(&view, device.copies) == EXTENT_MOVE;
 		bytes = (uint64_t)extent->frames_used * FARSWAP_FRAME_BYTES;
 		if (present && r->n_sums && r->step == REPAIR_PUSH)
 			bytes -= bytes * r->at / r->n_sums;

@@ -3,7 +3,8 @@
  * Extents whose members are not what they should be, one at a time. What is done is told by plan.h:
  *
  *   a succession        LOCATE ... -> SEAL -> SET
- *   a copy is missing   GRANT at the target -> SEAL -> SUM_GET -> { PUSH ... -> CHECK ... } from each source -> SET
+ *   a copy is missing, or leaves
+ *                       GRANT at the target -> SEAL -> SUM_GET -> { PUSH ... -> CHECK ... } from each source -> SET
  *   left sealed         OPEN
  *
  * Whatever fails, on whatever step, has one next step: the try is over and the table of extents is stale. It is read anew, a
@@ -53,6 +54,8 @@ struct device_repair {
 	uint64_t extent;
 	uint32_t generation;		/* of the extent before */
 	uint32_t target;		/* peer that gets the copy; 0: none, a succession */
+	uint32_t leaver;		/* peer whose copy it takes the place of, if the others are there still; 0: none */
+	struct repair_slab moved;	/* that copy, when it did: it goes back */
 	struct repair_slab copy;	/* there */
 	bool renewed;
 	struct repair_slab located[FARSWAP_COPIES_MAX];	/* members that came back, as they are registered now */
@@ -93,13 +96,14 @@ struct device_repair {
 
 	struct repair_slab orphans[REPAIR_ORPHANS_MAX];	/* granted for nothing, to be given back */
 	uint64_t begun_ns, bytes;	/* since extents were all whole last */
-	uint64_t extents_done;		/* replacements since the daemon started */
+	uint64_t extents_done, moves_done;	/* copies made since the daemon started: of missing ones, and in the place of others */
 	char why[300];			/* what hinders, "": nothing */
 };
 
 /* what is left of the present repairs, in bytes of frames in use */
 struct repair_progress {
 	uint64_t extents;		/* to be done, the present one included */
+	uint64_t moves;			/* of these: no copy is missing, one leaves */
 	uint64_t bytes_left;
 	double bytes_per_s;
 	uint64_t pages_lost;		/* that no member had right when their extents were repaired: reads of them fail */

@@ -37,7 +37,7 @@ static void show_repair(struct json_object *r)
 		       number(r, "pages_lost"));
 	if (!extents)
 		return;
-	printf("  repair: %llu extents to go, %s of %s pushed at %s/s", extents, size_text(tool_u64(r, "bytes_done")),
+	printf("  %s: %llu extents to go, %s of %s pushed at %s/s", number(r, "moves") == extents ? "moving" : "repair", extents, size_text(tool_u64(r, "bytes_done")),
 	       size_text(tool_u64(r, "bytes")), size_text(tool_u64(r, "bytes_per_s")));
 	if (tool_get(r, "seconds_left"))
 		printf(", %llu s left", number(r, "seconds_left"));
@@ -96,6 +96,10 @@ static void show_peer(struct json_object *p)
 	if (tool_get(p, "slabs"))
 		printf("  %s us: %llu slabs, %s\n", strcmp(tool_text(p, "state"), "lost") ? "lends" : "lent",
 		       number(p, "slabs"), size_text(tool_u64(p, "bytes")));
+	if (json_object_get_boolean(tool_get(p, "drained")))
+		printf("  drained: what it lends us moves to other donors\n");
+	if (number(p, "lent") + number(p, "room"))
+		printf("  lent in all: %llu of %llu slabs that it offers\n", number(p, "lent"), number(p, "lent") + number(p, "room"));
 	if (number(p, "read_ns"))
 		printf("  read latency: %.1f us\n", (double)tool_u64(p, "read_ns") / 1000);
 	if (strcmp(tool_text(p, "control"), "up"))
@@ -109,8 +113,8 @@ static void show_lent(struct json_object *status)
 	struct json_object *lent = tool_get(status, "lent"), *to = tool_get(lent, "to");
 	size_t i, n = to ? json_object_array_length(to) : 0;
 
-	printf("\nlends: %llu of %llu slabs, %s\n", number(lent, "slabs"), number(lent, "limit"),
-	       size_text(tool_u64(lent, "bytes")));
+	printf("\nlends: %llu of %llu slabs, %s%s\n", number(lent, "slabs"), number(lent, "limit"), size_text(tool_u64(lent, "bytes")),
+	       json_object_get_boolean(tool_get(lent, "drained")) ? ", DRAINED: all of it is to be moved away" : "");
 	for (i = 0; i < n; i++) {
 		struct json_object *one = json_object_array_get_idx(to, i);
 

@@ -48,6 +48,7 @@ static struct json_object *lent(void)
 	put_u64(all, "slabs", slab_count());
 	put_u64(all, "bytes", slab_count() * farswapd.conf.slab_bytes);
 	put_u64(all, "room", donor_room());
+	put(all, "drained", json_object_new_boolean(donor_drained()));
 	while ((session = session_next(session))) {
 		struct json_object *one = json_object_new_object();
 
@@ -123,6 +124,7 @@ static struct json_object *repair_state(void)
 
 	repair_progress(&progress);
 	put_u64(all, "extents", progress.extents);
+	put_u64(all, "moves", progress.moves);
 	put_text(all, "step", repair_step_text(repair->step));
 	if (repair->step != REPAIR_IDLE) {
 		put_u64(all, "extent", repair->extent);
@@ -135,6 +137,7 @@ static struct json_object *repair_state(void)
 	if (progress.bytes_per_s >= 1)
 		put_u64(all, "seconds_left", (uint64_t)((double)progress.bytes_left / progress.bytes_per_s));
 	put_u64(all, "extents_done", repair->extents_done);
+	put_u64(all, "moves_done", repair->moves_done);
 	put_u64(all, "pages_lost", progress.pages_lost);
 	put_text(all, "reason", repair->why);
 	return all;
@@ -258,6 +261,9 @@ static int add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 	put_u64(one, "port", farswapd.conf.port);
 	put_text(one, "control", link && link->state == LINK_READY ? "up" : "down");
 	put_text(one, "control_reason", link ? link->why : "not in cluster.conf");
+	put_u64(one, "room", link ? link->room : 0);
+	put_u64(one, "lent", link ? link->lent : 0);
+	put(one, "drained", json_object_new_boolean(link && link->drained));
 	put_u64(one, "silent_ms", link ? link_silent_ns(link) / 1000000 : 0);
 	json_object_array_add(job->peers, one);
 	return 0;

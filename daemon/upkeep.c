@@ -55,12 +55,35 @@ static void on_device(int error, const char *why, const struct kernel_answer *an
 	kernel_call(device_msg(FARSWAP_CMD_PEER_GET, 1), on_peers, NULL);
 }
 
+static bool lost_in_kernel(void)
+{
+	const struct device_peer *peer;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer->state == PEER_LOST && peer->in_kernel)
+			return true;
+	return false;
+}
+
+static bool any_drained(void)
+{
+	const struct device_peer *peer;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		if (peer->state == PEER_LIVE && peer->link->drained)
+			return true;
+	return false;
+}
+
 void upkeep_poll(void)
 {
 	if (device.polling || device.down_asked)
 		return;
 	/* what decides whether a lost one is needed is mended, or goes wrong, meanwhile */
-	device.stale |= peer_count(PEER_SUSPECT) || peer_count(PEER_LOST);
+	device.stale |= peer_count(PEER_SUSPECT) || lost_in_kernel();
+	/* a move may have become possible */
+	device.unsettled |= any_drained();
+	even_look();
 	device.polling = true;
 	device.in_air++;
 	kernel_call(device_msg(FARSWAP_CMD_DEV_GET, 0), on_device, NULL);
@@ -121,7 +144,7 @@ static void find_new_peers(void)
 
 		if (peer_count(PEER_LIVE) >= DEVICE_LIVE_MAX)
 			return;
-		if (node == farswapd.self || !node->lend || link->state != LINK_READY || peer_of(link) ||
+		if (node == farswapd.self || !node->lend || link->state != LINK_READY || link->drained || peer_of(link) ||
 		    has_old_session(link) || now < device.node_retry_ns[i])
 			continue;
 		device.node_retry_ns[i] = now + NODE_RETRY_NS;

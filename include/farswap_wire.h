@@ -15,7 +15,7 @@
  *     GRANT    extent, generation                 ->
  *                                                 <-      GRANTED  slab, incarnation, address, rkey, bytes
  *     PING     at each heartbeat                  ->
- *                                                 <-      PONG     room left
+ *                                                 <-      PONG     room left, what is lent; is it being drained?
  *     CLOSE    session                            ->
  *                                                 <-      CLOSED   queue pairs destroyed, regions gone, zeroed
  *     any of them                                 ->
@@ -60,7 +60,7 @@
 #endif
 
 #define FARSWAP_WIRE_MAGIC	0x50575346u	/* "FSWP" read as a little-endian word */
-#define FARSWAP_WIRE_VERSION	5
+#define FARSWAP_WIRE_VERSION	6
 #define FARSWAP_PORT		7474		/* default, TCP for control and the RDMA CM port alike */
 #define FARSWAP_NAME_BYTES	32		/* node names, zero-padded, at most 31 characters */
 #define FARSWAP_TOKEN_BYTES	16
@@ -120,6 +120,7 @@ enum farswap_reject {
 	FARSWAP_REJECT_CONNECT,		/* no queue pair to the other donor; number: errno */
 	FARSWAP_REJECT_WRITE,		/* a WRITE to the other donor failed; number: its completion's status, 0: not done in time; some may still land */
 	FARSWAP_REJECT_IN_USE,		/* another connection has the session and is alive; number: the session */
+	FARSWAP_REJECT_DRAINED,		/* it is being drained */
 	FARSWAP_REJECTS
 };
 
@@ -173,10 +174,14 @@ struct farswap_msg_grant {		/* GRANT: session, extent, generation; GRANTED, LOCA
 	__le64 bytes;
 };
 
-struct farswap_msg_ping {		/* PING (room 0, lent 0) and PONG */
+#define FARSWAP_PONG_DRAINED	1u	/* all that it has lent is to be moved away */
+
+struct farswap_msg_ping {		/* PING (all 0) and PONG */
 	struct farswap_msg_head head;
-	__le32 room;
-	__le32 lent;
+	__le32 room;			/* slabs that could be lent now */
+	__le32 lent;			/* slabs that are, to anybody */
+	__le32 flags;			/* FARSWAP_PONG_... */
+	__le32 reserved;
 };
 
 struct farswap_msg_reject {
@@ -281,7 +286,7 @@ static_assert(sizeof(struct farswap_msg_hello) == 96, "wire");
 static_assert(sizeof(struct farswap_msg_session) == 48, "wire");
 static_assert(sizeof(struct farswap_msg_token) == 40, "wire");
 static_assert(sizeof(struct farswap_msg_grant) == 72, "wire");
-static_assert(sizeof(struct farswap_msg_ping) == 24, "wire");
+static_assert(sizeof(struct farswap_msg_ping) == 32, "wire");
 static_assert(sizeof(struct farswap_msg_reject) == 32, "wire");
 static_assert(sizeof(struct farswap_msg_slab) == 32, "wire");
 static_assert(sizeof(struct farswap_msg_push) == 104, "wire");

@@ -133,15 +133,37 @@ static bool can_do_without(int node)
 	return true;
 }
 
+void cluster_drain(int node, bool on)
+{
+	cluster.links[node].drained = on;
+	device.unsettled = true;
+	cluster.kicked = true;
+}
+
 void cluster_end_daemon(int node)
 {
 	unsigned int i;
 
+	cluster_drain(node, false);
 	cluster.donors[node].up = false;
 	cluster_end_session(node, false);
 	for (i = 0; i < 64; i++)
 		cluster.pushes[i].there &= cluster.pushes[i].node != node;
 	cluster_break_link(node, true);
+}
+
+static void connect_link(unsigned int node)
+{
+	cluster.links[node].state = LINK_READY;
+	cluster.links[node].incarnation = cluster.donors[node].incarnation;
+	cluster.kicked = true;
+}
+
+void cluster_begin_daemon(int node)
+{
+	cluster.donors[node].up = true;
+	cluster.donors[node].incarnation = ++cluster.unique;
+	connect_link((unsigned int)node);
 }
 
 void cluster_restart_daemon(int node)
@@ -197,11 +219,20 @@ static void restart_manager(void)
 	adopt_start();
 }
 
+static unsigned int drained(void)
+{
+	unsigned int node, n = 0;
+
+	for (node = 1; node < NODES; node++)
+		n += cluster.links[node].drained;
+	return n;
+}
+
 static void trouble(void)
 {
 	int node = 1 + (int)cluster_draw(NODES - 1), i;
 
-	switch (cluster_draw(10)) {
+	switch (cluster_draw(11)) {
 	case 0:
 		if (cluster.donors[node].up && can_do_without(node))
 			cluster_end_daemon(node);
@@ -230,6 +261,9 @@ static void trouble(void)
 	case 8:
 		if (cluster.donors[node].up && can_do_without(node))
 			cluster_set_back(node);
+		break;
+	case 9:
+		cluster_drain(node, !cluster.links[node].drained && drained() < NODES - 1 - COPIES);
 		break;
 	default:
 		for (i = 0; i < 64; i++)	/* late WRITEs land */
@@ -270,13 +304,11 @@ void cluster_turn(void)
 			cluster.donors[node].up = true;
 			cluster.donors[node].incarnation = ++cluster.unique;
 		}
-		if (cluster.donors[node].up && cluster.links[node].state != LINK_READY && !cluster_draw(cluster.faults ? 100 : 5)) {
-			cluster.links[node].state = LINK_READY;
-			cluster.links[node].incarnation = cluster.donors[node].incarnation;
-			cluster.links[node].room = 50;
-			cluster.kicked = true;
-		}
+		if (cluster.donors[node].up && cluster.links[node].state != LINK_READY && !cluster_draw(cluster.faults ? 100 : 5))
+			connect_link(node);
 		lease_look(node);
+		cluster.links[node].lent = cluster_slabs_at((int)node);
+		cluster.links[node].room = cluster.links[node].lent < OFFERED ? OFFERED - cluster.links[node].lent : 0;
 	}
 	for (e = 0; e < cluster.n_kextents; e++) {
 		if (!cluster_draw(10))
@@ -340,6 +372,7 @@ void cluster_begin(uint64_t s)
 	farswapd.conf.slab_bytes = 2 << 20;
 	farswapd.conf.replace_after_s = 5;
 	farswapd.conf.port = 7474;
+	farswapd.conf.rebalance = false;
 	farswapd.conf.n_nodes = NODES;
 	farswapd.self = &farswapd.conf.nodes[0];
 	for (i = 0; i < NODES; i++) {
@@ -413,12 +446,32 @@ static void show(void)
 	       device.repair.waiting, device.stale, device.unsettled, device.repair.why);
 }
 
-unsigned int cluster_slabs_there(void)
+unsigned int cluster_slabs_at(int node)
 {
 	unsigned int s, n = 0;
 
 	for (s = 0; s < cluster.n_slabs; s++)
-		n += cluster.slabs[s].there;
+		n += cluster.slabs[s].there && cluster.slabs[s].node == node;
+	return n;
+}
+
+unsigned int cluster_slabs_there(void)
+{
+	unsigned int n = 0;
+	int node;
+
+	for (node = 1; node < NODES; node++)
+		n += cluster_slabs_at(node);
+	return n;
+}
+
+static unsigned int slabs_at_drained(void)
+{
+	unsigned int n = 0;
+	int node;
+
+	for (node = 1; node < NODES; node++)
+		n += cluster.links[node].drained ? cluster_slabs_at(node) : 0;
 	return n;
 }
 
@@ -446,13 +499,14 @@ void cluster_settle(void)
 	bool used[NODES];
 
 	cluster.faults = false;
-	for (turns = 0; turns < 60000 && !(all_whole() && !dead_peers() && !forgotten() && turns > 3000); turns++)
+	for (turns = 0; turns < 60000 && !(all_whole() && !dead_peers() && !forgotten() && !slabs_at_drained() && turns > 3000); turns++)
 		cluster_turn();
-	if (!all_whole() || dead_peers() || forgotten())
+	if (!all_whole() || dead_peers() || forgotten() || slabs_at_drained())
 		show();
 	check(all_whole());
 	check(!dead_peers());
 	check(!forgotten());
+	check(!slabs_at_drained());
 	for (e = 0; e < cluster.n_kextents; e++) {
 		memset(used, 0, sizeof(used));
 		for (m = 0; m < cluster.kextents[e].n; m++) {

@@ -27,6 +27,7 @@
 #define NODES		6		/* 0 is the client */
 #define EXTENTS		5
 #define COPIES		3
+#define OFFERED		40		/* slabs, by each donor */
 #define FRAMES		12		/* in use, of each extent */
 #define SLABS		4000		/* that ever were */
 #define QUEUE		256
@@ -82,7 +83,10 @@ void cluster_turn(void);		/* something happens, some time passes */
 void cluster_pass(int cut, unsigned int ms);	/* time alone: no stores, no mending, no faults; that node's link stays broken */
 void cluster_settle(void);		/* without faults for long enough: whole, on different nodes, nothing left over */
 unsigned int cluster_slabs_there(void);
+unsigned int cluster_slabs_at(int node);
+void cluster_drain(int node, bool on);
 void cluster_end_daemon(int node);
+void cluster_begin_daemon(int node);	/* one that has nothing, and is reached at once */
 void cluster_set_back(int node);	/* to before it granted one of its slabs, the session being older */
 void cluster_cut_off(int node);		/* its link, and its queue pairs */
 void cluster_restart_daemon(int node);	/* planned: its slabs are handed on, and registered anew */

@@ -198,6 +198,10 @@ static struct push *serve(struct request *request, union farswap_msg *answer)
 		answer->token.token[0] = 1;
 		break;
 	case FARSWAP_MSG_GRANT:
+		if (cluster.links[node].drained) {
+			set_reject(answer, type, FARSWAP_REJECT_DRAINED);
+			break;
+		}
 		serve_grant(node, &msg->grant, answer);
 		break;
 	case FARSWAP_MSG_CLOSE:

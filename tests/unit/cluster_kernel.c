@@ -199,6 +199,18 @@ static bool somebody_has(const struct kextent *extent, unsigned int f)
 	return false;
 }
 
+/* a copy that is there and can be read leaves only when there are enough without it */
+static void check_dropped(const struct kextent *old, const struct kextent *new)
+{
+	unsigned int m, k;
+
+	for (m = 0; m < old->n; m++) {
+		for (k = 0; k < new->n && new->members[k].slab != old->members[m].slab; k++)
+			;
+		check(k < new->n || new->n == COPIES || !cluster_is_live(old->members[m].peer) || !cluster.slabs[old->members[m].slab].there);
+	}
+}
+
 /* EXTENT_ADD and EXTENT_SET */
 static int set_members(struct kextent *extent, struct nlattr *const *attrs)
 {
@@ -235,6 +247,7 @@ static int set_members(struct kextent *extent, struct nlattr *const *attrs)
 		extent->n++;
 	}
 	check(extent->n && extent->n <= COPIES);
+	check_dropped(&old, extent);
 	extent->generation = farswap_nl_u32(attrs, FARSWAP_A_GENERATION);
 	extent->sealed = false;
 	return 0;

@@ -239,7 +239,8 @@ static void unused_fields_are_zero(void **state)
 		{ FARSWAP_MSG_CLOSED, offsetof(struct farswap_msg_session, rdma_port), 48 },
 		{ FARSWAP_MSG_TOKEN, offsetof(struct farswap_msg_token, token), 40 },
 		{ FARSWAP_MSG_GRANT, offsetof(struct farswap_msg_grant, rkey), 72 },
-		{ FARSWAP_MSG_PING, offsetof(struct farswap_msg_ping, room), 24 },
+		{ FARSWAP_MSG_PING, offsetof(struct farswap_msg_ping, room), 32 },
+		{ FARSWAP_MSG_PONG, offsetof(struct farswap_msg_ping, reserved), 32 },
 		{ FARSWAP_MSG_REJECT, offsetof(struct farswap_msg_reject, reserved), 24 },
 		{ FARSWAP_MSG_REJOIN, offsetof(struct farswap_msg_session, rdma_port), 48 },
 		{ FARSWAP_MSG_REJOINED, offsetof(struct farswap_msg_session, reserved2), 48 },
@@ -274,6 +275,9 @@ static void features_and_versions(void **state)
 		make_right(&m, FARSWAP_MSG_HELLO);
 		m.hello.features = htole32(1u << i);
 		assert_int_equal(check(&m), FARSWAP_MSG_BAD_FEATURES);
+		make_right(&m, FARSWAP_MSG_PONG);
+		m.ping.flags = htole32(1u << i);
+		assert_int_equal(check(&m), 1u << i == FARSWAP_PONG_DRAINED ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
 	}
 	for (i = 0; i <= 0xffff; i++) {
 		make_right(&m, i & 1 ? FARSWAP_MSG_HELLO : FARSWAP_MSG_WELCOME);

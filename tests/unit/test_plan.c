@@ -61,6 +61,7 @@ static void the_last_copy_is_not_given_up_for_being_away(void **state)
 #define S STANDING_SUSPECT
 #define M STANDING_MOVED
 #define X STANDING_LOST
+#define G STANDING_LEAVING
 
 static void what_an_extent_needs(void **state)
 {
@@ -79,6 +80,15 @@ static void what_an_extent_needs(void **state)
 		{ { .sealed = true, .n = 3, .members = { L, M, X } }, 3, EXTENT_UNSEAL },
 		{ { .n = 1, .members = { L } }, 1, EXTENT_FINE },
 		{ { .n = 4, .members = { L, L, L, X } }, 3, EXTENT_FINE },
+		{ { .n = 3, .members = { L, G, L } }, 3, EXTENT_MOVE },
+		{ { .n = 3, .members = { G, G, G } }, 3, EXTENT_MOVE },
+		{ { .n = 1, .members = { G } }, 1, EXTENT_MOVE },
+		{ { .n = 3, .members = { G, L, X } }, 3, EXTENT_REPLACE },	/* first what is missing */
+		{ { .n = 2, .members = { G, L } }, 3, EXTENT_REPLACE },
+		{ { .n = 3, .members = { G, X, X } }, 3, EXTENT_REPLACE },	/* it can be read from */
+		{ { .n = 3, .members = { G, L, S } }, 3, EXTENT_FINE },		/* not while another may be lost */
+		{ { .n = 3, .members = { G, L, M } }, 3, EXTENT_SUCCEED },
+		{ { .sealed = true, .n = 3, .members = { G, L, L } }, 3, EXTENT_UNSEAL },
 	};
 	size_t i;
 
@@ -94,7 +104,8 @@ static void the_most_endangered_extent_is_first(void **state)
 		{ .sealed = true, .n = 3, .members = { L, L, L } },
 		{ .n = 3, .members = { L, L, M } },
 		{ .n = 3, .members = { L, X, X } },
-		{ .n = 3, .members = { L, L, X } },
+		{ .n = 3, .members = { L, G, X } },
+		{ .n = 3, .members = { L, L, G } },
 	};
 	struct plan_extent later = order[2];
 	size_t i;

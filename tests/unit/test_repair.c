@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The manager while everything fails at random (cluster.h); when all is well again for a while, every extent is whole, its copies
- * are right, and no slab is held for nothing. ROUNDS: how many runs.
+ * are right, and no slab is held for nothing. ROUNDS: how many runs; FIRST: from which on.
  */
 #include "cluster.h"
 
 static void everything_fails_and_all_is_whole_again(void **state)
 {
-	unsigned int rounds = getenv("ROUNDS") ? (unsigned int)atoi(getenv("ROUNDS")) : 25, i, round;
-	uint64_t repaired = 0;
+	unsigned int rounds = getenv("ROUNDS") ? (unsigned int)atoi(getenv("ROUNDS")) : 25;
+	unsigned int first = getenv("FIRST") ? (unsigned int)atoi(getenv("FIRST")) : 1, i, round;
+	uint64_t repaired = 0, moved = 0;
 
 	(void)state;
-	for (round = 1; round <= rounds; round++) {
+	for (round = first; round <= rounds; round++) {
 		cluster_begin(round);
+		farswapd.conf.rebalance = true;
 		cluster_settle();
 		check(cluster_slabs_there() == EXTENTS * COPIES);
 		for (i = 0; i < 4; i++) {
@@ -23,13 +25,130 @@ static void everything_fails_and_all_is_whole_again(void **state)
 				cluster_turn();
 			cluster_settle();
 			repaired += device.repair.extents_done;
+			moved += device.repair.moves_done;
 		}
 		/* also what a daemon was granted and did not live to hear of, or to give back, is found */
 		check(cluster_slabs_there() == EXTENTS * COPIES);
 		cluster_end();
 	}
-	printf("%u rounds, %llu copies replaced\n", rounds, (unsigned long long)repaired);
-	assert_true(repaired > rounds);
+	rounds -= first - 1;
+	printf("%u rounds, %llu copies replaced, %llu moved\n", rounds, (unsigned long long)repaired, (unsigned long long)moved);
+	assert_true(repaired > rounds && moved > rounds);
+}
+
+/* nothing fails meanwhile: no set has fewer live copies at any time, and the donor holds nothing in the end */
+static void a_drained_donor_is_emptied_and_no_set_is_degraded(void **state)
+{
+	unsigned int e, m, live, held = 0;
+	int node;
+
+	(void)state;
+	cluster_begin(4803);
+	cluster_settle();
+	for (node = 1; node < NODES; node++) {
+		held += cluster_slabs_at(node);
+		cluster_drain(node, true);
+		while (cluster_slabs_at(node)) {
+			cluster_turn();
+			for (e = 0; e < cluster.n_kextents; e++) {
+				for (m = live = 0; m < cluster.kextents[e].n; m++)
+					live += cluster_is_live(cluster.kextents[e].members[m].peer) && cluster.slabs[cluster.kextents[e].members[m].slab].there;
+				check(live == COPIES);
+			}
+			check(cluster.now < 100000000 * MS);
+		}
+		cluster_settle();
+		check(cluster_slabs_there() == EXTENTS * COPIES);
+		cluster_drain(node, false);
+	}
+	assert_true(held > EXTENTS * COPIES / 2);
+	cluster_end();
+}
+
+static unsigned int most_at_one(unsigned int *least)
+{
+	unsigned int most = 0;
+	int node;
+
+	*least = SLABS;
+	for (node = 1; node < NODES; node++) {
+		unsigned int n = cluster_slabs_at(node);
+
+		most = n > most ? n : most;
+		*least = n < *least ? n : *least;
+	}
+	return most;
+}
+
+static void turn_for(unsigned int seconds)
+{
+	uint64_t end = cluster.now + seconds * 1000 * MS;
+
+	while (cluster.now < end)
+		cluster_turn();
+}
+
+/* three full donors and two empty ones: use evens out, and stays */
+static void use_evens_out_and_stays(void **state)
+{
+	unsigned int least;
+	uint64_t moved;
+
+	(void)state;
+	cluster_begin(4805);
+	farswapd.conf.rebalance = true;
+	cluster_drain(4, true);
+	cluster_drain(5, true);
+	cluster_settle();
+	assert_int_equal(cluster_slabs_at(4) + cluster_slabs_at(5), 0);
+	cluster_drain(4, false);
+	cluster_drain(5, false);
+	moved = device.repair.moves_done;
+	turn_for(300);
+	assert_true(most_at_one(&least) <= least + 1);
+	moved = device.repair.moves_done - moved;
+	printf("%llu of %u copies moved: %u to %u at each donor\n", (unsigned long long)moved, EXTENTS * COPIES, least, most_at_one(&least));
+	assert_int_equal(moved, 6);	/* as many as must */
+	turn_for(3600);
+	assert_int_equal(device.repair.moves_done, moved);
+	check(cluster_slabs_there() == EXTENTS * COPIES);
+	/* and again when one was lost and comes back empty */
+	cluster_end_daemon(5);
+	cluster_settle();
+	turn_for(400);
+	assert_true(most_at_one(&least) <= least + 1);
+	check(cluster_slabs_there() == EXTENTS * COPIES);
+	cluster_end();
+}
+
+/* the set would have fewer copies than before: the one that was to leave is still good */
+static void a_copy_stays_when_another_is_lost_while_it_moves(void **state)
+{
+	unsigned int i, turns, lost = 0;
+	int node, other;
+
+	(void)state;
+	cluster_begin(4804);
+	cluster_settle();
+	for (i = 0; i < 20; i++) {
+		node = cluster.slabs[cluster.kextents[0].members[0].slab].node;
+		other = cluster.slabs[cluster.kextents[0].members[1].slab].node;
+		cluster_drain(node, true);
+		for (turns = 0; turns < 3000 && !(device.repair.extent == cluster.kextents[0].number && device.repair.step == REPAIR_PUSH); turns++)
+			cluster_turn();
+		if (device.repair.leaver && device.repair.step == REPAIR_PUSH) {
+			cluster_end_daemon(other);
+			cluster_begin_daemon(other);
+			lost++;
+		}
+		for (turns = 0; turns < 300; turns++)
+			cluster_turn();		/* each EXTENT_SET is looked at */
+		cluster_drain(node, false);
+		cluster_settle();
+		check(cluster_slabs_there() == EXTENTS * COPIES);
+	}
+	assert_true(lost > 10);
+	cluster_end();
 }
 
 /* as the extent was changed before its turn came */
@@ -89,6 +208,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_fails_and_all_is_whole_again),
+		cmocka_unit_test(a_drained_donor_is_emptied_and_no_set_is_degraded),
+		cmocka_unit_test(use_evens_out_and_stays),
+		cmocka_unit_test(a_copy_stays_when_another_is_lost_while_it_moves),
 		cmocka_unit_test(a_slab_granted_ahead_for_nothing_goes_back),
 		cmocka_unit_test(a_grant_whose_answer_is_lost_leaves_no_slab),
 	};
