@@ -56,6 +56,7 @@ static const struct kind {
 	{ "scribble", DONOR, true, { 1, 1 }, { 16, 64 } },	/* other bytes in so many of its slots in use */
 	{ "refuse", DONOR, false, { 4, 10 }, { 0 } },			/* less memory than its reserve is free */
 	{ "exhaust", DONOR, true, { 4, 10 }, { 0 } },			/* hardly any is */
+	{ "drain", DONOR, false, { 5, 15 }, { 0 } },			/* it asks for all that it lends, and no longer after so long */
 	{ "unplug", DONOR, true, { 1, 6 }, { 0 } },			/* the RDMA device goes, and returns */
 	{ "kill-own", CLIENT, false, { 1, 6 }, { 0 } },		/* the same, of the client's daemon */
 	{ "restart-own", CLIENT, false, { 1, 3 }, { 0 } },

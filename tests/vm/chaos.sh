@@ -200,6 +200,16 @@ fault_exhaust() {
 	on "$1" 'rm /dev/shm/taken'
 }
 
+fault_drain() {
+	local before
+	before=$(on "$1" "lent $1")
+	on "$1" "timeout 1 farswap drain node$1 || true"
+	wait_for $soon 1 "timeout $patience farswap -j | jq -e 'any(.peers[]; .name == \"node$1\" and .drained)'"
+	sleep "$5"
+	happened "told to the client; of $before slabs it has $(on "$1" "lent $1") after $5 s"
+	on "$1" "farswap drain node$1 --cancel"
+}
+
 fault_unplug() {
 	on "$1" 'timeout 30 rdma link del rxe0; [ ! -e /sys/class/infiniband/rxe0 ]'
 	happened "rxe0 gone"

@@ -105,6 +105,22 @@ load_ends() {
 	grep -q 'pages_verified=[1-9].* wrong=0 .* lost=0 died=0' /tmp/load
 }
 
+# beside COMMAND...: while the load runs; what it reads meanwhile, and up to 10 s later, is timed apart
+beside() {
+	local pid code=0
+	(while :; do pkill -USR1 -o -x swapcheck; sleep 5; done) &
+	pid=$!
+	"$@" || code=$?
+	kill "$pid"
+	return $code
+}
+
+# p99_ratio: of the ended load: the 99th percentile of its reads timed apart over that of the others
+p99_ratio() {
+	sed -n 's/.* quiet_p99_ms=\([0-9.]*\) .* failover_p99_ms=\([0-9.]*\) .*/\1 \2/p' /tmp/load |
+		awk '{ if ($1 > 0 && $2 > 0) printf "%.2f\n", $2 / $1 }'
+}
+
 # hold SIZE MIB ROUNDS THREADS [SEED]: swapcheck under that limit; fails if a byte was wrong. It then keeps its pages, all in swap and
 # listed in /tmp/dump, until release.
 hold() {

@@ -442,12 +442,13 @@ static int totals(void)
 	for (i = 1; i < PATTERN_KINDS; i++)
 		wrong += shared->wrong[i];
 	printf("swapcheck: pages_verified=%llu wrong=%llu stale=%llu misplaced=%llu torn=%llu garbage=%llu lost=%llu died=%llu processes=%llu "
-	       "quiet_p50_ms=%.3f quiet_p999_ms=%.3f failover_p50_ms=%.3f failover_p999_ms=%.3f\n",
+	       "quiet_p50_ms=%.3f quiet_p99_ms=%.3f quiet_p999_ms=%.3f failover_p50_ms=%.3f failover_p99_ms=%.3f failover_p999_ms=%.3f\n",
 	       (unsigned long long)shared->verified, (unsigned long long)wrong, (unsigned long long)shared->wrong[PATTERN_STALE],
 	       (unsigned long long)shared->wrong[PATTERN_MISPLACED], (unsigned long long)shared->wrong[PATTERN_TORN],
 	       (unsigned long long)shared->wrong[PATTERN_GARBAGE], (unsigned long long)shared->lost,
 	       (unsigned long long)shared->died, (unsigned long long)shared->last_process + 1, time_part(&shared->quiet, 0.5),
-	       time_part(&shared->quiet, 0.999), time_part(&shared->failover, 0.5), time_part(&shared->failover, 0.999));
+	       time_part(&shared->quiet, 0.99), time_part(&shared->quiet, 0.999), time_part(&shared->failover, 0.5),
+	       time_part(&shared->failover, 0.99), time_part(&shared->failover, 0.999));
 	return wrong || shared->lost || shared->died;
 }
 
