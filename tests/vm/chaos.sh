@@ -158,11 +158,14 @@ pages_at() {
 		awk 'NR % 17 == 1 && n++ < $2' | xargs"
 }
 
-# writable NODE: the same one, or another that may be hurt and is under no fault now, if that holds no page
+# writable NODE: the same one, or another that may be hurt and is under no fault now, if that holds no page; all of them may just be empty
 writable() {
-	local n
-	for n in "$1" $(seq 2 "$NODES"); do
-		! kill -0 "${running[$n]:-none}" 2> /dev/null && may_go "$n" && [ -n "$(pages_at "$n" 1)" ] && echo "$n" && return
+	local n end=$((SECONDS + whole_s))
+	until [ $SECONDS -gt $end ]; do
+		for n in "$1" $(seq 2 "$NODES"); do
+			! kill -0 "${running[$n]:-none}" 2> /dev/null && may_go "$n" && [ -n "$(pages_at "$n" 1)" ] && echo "$n" && return
+		done
+		sleep 1
 	done
 	echo "$1"
 }
