@@ -114,6 +114,7 @@ enum farswap_nl_attr {
 	FARSWAP_A_SUCCEEDS,		/* u32: NODE of the member whose place, slab and missed frames this one takes over */
 	FARSWAP_A_SUMS,			/* binary: struct farswap_sum, one after the other */
 	FARSWAP_A_LEASE,		/* u32: milliseconds */
+	FARSWAP_A_USES,			/* u64: pages written to the extent and read from it so far, about */
 	__FARSWAP_A_MAX,
 	FARSWAP_A_MAX = __FARSWAP_A_MAX - 1
 };

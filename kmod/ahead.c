@@ -340,10 +340,12 @@ static bool issue_slot(struct fsw_core *core, struct issue *issue, u64 slot)
 		return false;
 	pin = fsw_frame_pin(&core->extents, fsw_entry_index(e));
 	if (fsw_entry_current(core, slot, e) &&
-	    fsw_extent_member(x, f->chain.peer, fsw_frame_offset(&core->extents, fsw_entry_index(e)), &m))
+	    fsw_extent_member(x, f->chain.peer, fsw_frame_offset(&core->extents, fsw_entry_index(e)), &m)) {
 		line_add(&core->ahead, f, slot, e, &m, fsw_entry_remote(&core->extents, &m, e), pin);
-	else
+		fsw_extent_use(&core->extents, fsw_entry_index(e));
+	} else {
 		fsw_frame_unpin(pin);
+	}
 	return true;
 }
 

@@ -301,6 +301,7 @@ bool fsw_extent_info(struct fsw_core *core, unsigned int index, struct fsw_exten
 		.sealed = READ_ONCE(e->sealed) != FSW_OPEN,
 		.frames = core->extents.frames,
 		.frames_used = fsw_extent_used(&core->extents, e),
+		.uses = READ_ONCE(e->uses),
 	};
 	rcu_read_lock();
 	set_info(&core->extents, e, rcu_dereference(e->set), info);

@@ -260,6 +260,7 @@ struct fsw_extent_info {
 	u64 id;
 	bool sealed;
 	u32 generation, frames, frames_used;
+	u64 uses;			/* pages written to it and read from it so far, about */
 	unsigned int nr;
 	struct fsw_member_info members[FARSWAP_COPIES_MAX];
 };

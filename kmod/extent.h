@@ -69,6 +69,7 @@ struct fsw_extent {
 	atomic_t *words;			/* one per frame */
 	atomic_t *run_free;			/* frames of each run of FSW_CLUSTER with no slot in use; quarantined ones count */
 	unsigned int next_run;			/* the first run that is nobody's yet; under home_lock */
+	u64 uses;				/* pages written to it and read from it; a guide: counted without a lock, so it may even go back a little */
 };
 
 struct fsw_extents {
@@ -96,6 +97,14 @@ int fsw_extents_add(struct fsw_extents *x, u64 id, u32 generation, const struct 
 
 struct fsw_extent *fsw_extents_get(struct fsw_extents *x, unsigned int index);	/* NULL: none. Any context */
 struct fsw_extent *fsw_frame_extent(struct fsw_extents *x, u64 frame);
+/* A page in that frame is written, read or read ahead now. */
+static inline void fsw_extent_use(struct fsw_extents *x, u64 frame)
+{
+	struct fsw_extent *e = fsw_frame_extent(x, frame);
+
+	WRITE_ONCE(e->uses, READ_ONCE(e->uses) + 1);
+}
+
 /* Its number in the extent; frames per extent is a power of two, see fsw_core_new(). */
 static inline unsigned int fsw_frame_offset(struct fsw_extents *x, u64 frame)
 {

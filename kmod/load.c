@@ -79,6 +79,7 @@ static int read_start(struct fsw_core *core, struct fsw_load *load, const struct
 		core->ops->read_put(core->transport, read);
 		return -EAGAIN;
 	}
+	fsw_extent_use(&core->extents, fsw_entry_index(e));
 	load->tried |= 1 << m;
 	load->reads[m] = read;
 	load->posted_ns = ktime_get_ns();

@@ -196,7 +196,8 @@ static int extent_fill(struct sk_buff *skb, const struct fsw_extent_info *info)
 		  nla_put_u32(skb, FARSWAP_A_GENERATION, info->generation) ?:
 		  nla_put_u8(skb, FARSWAP_A_SEALED, info->sealed) ?:
 		  nla_put_u32(skb, FARSWAP_A_FRAMES, info->frames) ?:
-		  nla_put_u32(skb, FARSWAP_A_FRAMES_USED, info->frames_used);
+		  nla_put_u32(skb, FARSWAP_A_FRAMES_USED, info->frames_used) ?:
+		  put_u64(skb, FARSWAP_A_USES, info->uses);
 
 	if (ret)
 		return ret;

@@ -211,6 +211,7 @@ static void page_post(struct fsw_window *w, unsigned int i)
 	run->nr++;
 	run->bytes += fsw_class_bytes(p->class);
 	p->state = FSW_PAGE_POSTED;
+	fsw_extent_use(&core->extents, p->frame);
 }
 
 /* How far the placing of a window has come. */
