@@ -30,6 +30,8 @@
 #define DEVICE_LIVE_MAX		8	/* donors used at a time */
 #define DEVICE_QUEUES_MAX	64	/* of one donor; a session has no more, see SESSION_QUEUES_MAX */
 #define DEVICE_BYTES_MAX	(1ull << 50)
+#define DEVICE_ASKED_MAX	8	/* slabs that one donor asks for at a time */
+#define DEVICE_PERIOD_NS	10000000000ull	/* of an extent's activity */
 
 enum device_phase {
 	PHASE_NONE,		/* no device */
@@ -87,6 +89,10 @@ struct device_peer {
 	uint64_t full_until_ns;		/* not asked for grants before */
 	bool swept, listing;		/* it holds no slab for nothing from an earlier time; LIST is in the air */
 	uint64_t listed;		/* slabs up to that number are seen to */
+	uint64_t asked_slabs[DEVICE_ASKED_MAX];	/* its donor wants them back; only while it says that its memory is short */
+	unsigned int n_asked;
+	bool telling, told_all;		/* ACTIVITY is in the air: of its slabs */
+	uint64_t told_from, told_to;	/* above the one, up to the other */
 	uint64_t push_failed_ns;	/* in the middle of a piece, from it; 0: the last one went well */
 	char why[200];			/* FAILED, LOST, or the last refusal */
 };
@@ -108,6 +114,9 @@ struct device_extent {
 	struct device_member members[FARSWAP_COPIES_MAX];
 	uint64_t retry_ns;		/* nothing is done for it before */
 	uint64_t pages_lost;		/* that no member had right when it was last repaired */
+	uint64_t uses;			/* pages written to it and read from it, as the kernel counted them last */
+	uint64_t counted;		/* the same, when activity was */
+	uint64_t activity;		/* of them in a period, see evict.h */
 };
 
 struct extent_table {
@@ -152,6 +161,7 @@ struct device {
 	bool stale;			/* the kernel's may be another: read it before anything is decided */
 	bool refreshing;
 	uint64_t refresh_ns;		/* not before */
+	uint64_t period_ns;		/* activity is counted then */
 	bool unsettled;			/* an extent may want a change of its members */
 	bool adopted;			/* taken over from an earlier daemon */
 	uint64_t next_extent;
@@ -267,8 +277,8 @@ unsigned int leftover_release(void);
 unsigned int leftover_waiting(void);
 /* what waits at that former peer waits at the one that has its session now */
 void leftover_renumber(const struct device_peer *former);
-/* does one at that peer wait to go back? */
-bool leftover_at(const struct device_peer *peer);
+/* how many at that peer wait to go back? */
+unsigned int leftover_at(const struct device_peer *peer);
 void leftover_make_release(union farswap_msg *msg, const struct device_peer *peer, uint64_t slab);
 
 /* even.c: look each second whether a copy should move from a full donor to an empty one */
@@ -277,6 +287,11 @@ void even_look(void);
 bool even_moves(uint64_t extent, uint32_t peer);
 /* it has moved, or could not; was it to move? */
 bool even_over(uint64_t extent);
+
+/* leave.c: tell donors whose memory is short about their slabs; each second */
+void leave_look(void);
+/* does the donor want it back? */
+bool leave_asked(const struct device_peer *peer, uint64_t slab);
 
 /* upkeep.c: what is done each second while the device is up */
 void upkeep_advance(void);

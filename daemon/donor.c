@@ -11,6 +11,7 @@
 #include "crc32c.h"
 #include "device.h"
 #include "farswapd.h"
+#include "lender.h"
 #include "log.h"
 #include "push.h"
 #include "rdma.h"
@@ -67,6 +68,8 @@ uint32_t donor_room(void)
 	if (rdma_last_error() || drained || !may_lend() || lent >= farswapd.self->lend)
 		return 0;
 	fit = slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, NULL);
+	if (fit > lender_room())
+		fit = lender_room();
 	return fit < farswapd.self->lend - lent ? (uint32_t)fit : farswapd.self->lend - lent;
 }
 
@@ -249,7 +252,7 @@ static bool have_room(struct donor_conn *conn, const union farswap_msg *msg)
 		reject(conn, msg, FARSWAP_REJECT_NO_ROOM, slab_count());
 		return false;
 	}
-	if (!slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, &free_mib)) {
+	if (!slab_memory_room(farswapd.conf.slab_bytes, farswapd.conf.reserve_bytes, &free_mib) || !lender_room()) {
 		reject(conn, msg, FARSWAP_REJECT_NO_MEMORY, free_mib);
 		return false;
 	}
@@ -350,6 +353,17 @@ static void on_locate(struct donor_conn *conn, const union farswap_msg *msg)
 
 	if (slab)
 		answer_slab(conn, msg, FARSWAP_MSG_LOCATED, session, slab);
+}
+
+static void on_activity(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	struct session *session = find_session(conn, msg, le64toh(msg->activity.session));
+	union farswap_msg answer;
+
+	if (!session || is_late(conn, msg, session))
+		return;
+	lender_told(session, &msg->activity, &answer);
+	chan_send(conn->chan, &answer);
 }
 
 static void on_list(struct donor_conn *conn, const union farswap_msg *msg)
@@ -489,7 +503,7 @@ static void on_ping(struct donor_conn *conn, const union farswap_msg *msg)
 	farswap_msg_make(&answer, FARSWAP_MSG_PONG, le32toh(msg->head.id));
 	answer.ping.room = htole32(drained ? 0 : recent_room());
 	answer.ping.lent = htole32(slab_count());
-	answer.ping.flags = htole32(drained ? FARSWAP_PONG_DRAINED : 0);
+	answer.ping.flags = htole32((drained ? FARSWAP_PONG_DRAINED : 0) | (lender_is_short() ? FARSWAP_PONG_SHORT : 0));
 	chan_send(conn->chan, &answer);
 }
 
@@ -551,6 +565,9 @@ static void conn_message(struct chan *chan, const union farswap_msg *msg, enum f
 		break;
 	case FARSWAP_MSG_LIST:
 		on_list(conn, msg);
+		break;
+	case FARSWAP_MSG_ACTIVITY:
+		on_activity(conn, msg);
 		break;
 	case FARSWAP_MSG_LOCATE:
 		on_locate(conn, msg);

@@ -13,7 +13,7 @@ static size_t look_at_donors(struct balance_donor *donors, struct device_peer **
 	size_t n = 0;
 
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++) {
-		if (peer->state != PEER_LIVE || !peer_is_well(peer) || peer->link->drained)
+		if (peer->state != PEER_LIVE || !peer_is_well(peer) || peer->link->drained || peer->link->is_short)
 			continue;
 		donors[n] = (struct balance_donor) {
 			.offered = peer->link->lent + peer->link->room,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "device.h"
+#include "evict.h"
 #include "farswapd.h"
 #include "log.h"
 
@@ -73,6 +74,7 @@ static int take(struct extent_table *table, const struct nlmsghdr *nlh)
 	extent.generation = farswap_nl_u32(attrs, FARSWAP_A_GENERATION);
 	extent.sealed = farswap_nl_u8(attrs, FARSWAP_A_SEALED);
 	extent.frames_used = farswap_nl_u32(attrs, FARSWAP_A_FRAMES_USED);
+	extent.uses = extent.counted = farswap_nl_u64(attrs, FARSWAP_A_USES);
 	nla_for_each_nested(one, attrs[FARSWAP_A_MEMBERS], left) {
 		if (extent.n == FARSWAP_COPIES_MAX || farswap_nl_parse_nested(one, member))
 			return -EBADMSG;
@@ -104,8 +106,22 @@ static void count_slabs(void)
 	}
 }
 
+/* what an extent was used goes on being counted; a period that took longer counts as one */
+static void carry_over(struct device_extent *extent, const struct device_extent *old, bool counts)
+{
+	extent->retry_ns = old->retry_ns;
+	extent->pages_lost = old->pages_lost;
+	extent->activity = old->activity;
+	extent->counted = old->counted;
+	if (!counts)
+		return;
+	extent->activity = evict_activity(old->activity, extent->uses > old->counted ? extent->uses - old->counted : 0);
+	extent->counted = extent->uses;
+}
+
 int extent_take_all(const struct kernel_answer *answers)
 {
+	bool counts = farswap_now_ns() >= device.period_ns;
 	struct extent_table table = { 0 };
 	struct device_extent *old;
 	size_t i;
@@ -117,16 +133,17 @@ int extent_take_all(const struct kernel_answer *answers)
 		extent_table_free(&table);
 		return ret;
 	}
-	qsort(table.extents, table.n, sizeof(*table.extents), by_number);
+	if (table.n)
+		qsort(table.extents, table.n, sizeof(*table.extents), by_number);
 	for (i = 0; i < table.n; i++) {
 		old = extent_numbered(table.extents[i].number);
-		if (old) {
-			table.extents[i].retry_ns = old->retry_ns;
-			table.extents[i].pages_lost = old->pages_lost;
-		}
+		if (old)
+			carry_over(&table.extents[i], old, counts);
 		if (table.extents[i].number >= device.next_extent)
 			device.next_extent = table.extents[i].number + 1;
 	}
+	if (counts)
+		device.period_ns = farswap_now_ns() + DEVICE_PERIOD_NS;
 	extent_table_free(&device.table);
 	device.table = table;
 	device.stale = false;

@@ -25,14 +25,13 @@ void leftover_keep(const struct repair_slab *slab)
 	}
 }
 
-bool leftover_at(const struct device_peer *peer)
+unsigned int leftover_at(const struct device_peer *peer)
 {
-	unsigned int i;
+	unsigned int i, n = 0;
 
 	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
-		if (r->orphans[i].peer && peer_live(r->orphans[i].peer) == peer)
-			return true;
-	return false;
+		n += r->orphans[i].peer && peer_live(r->orphans[i].peer) == peer;
+	return n;
 }
 
 void leftover_renumber(const struct device_peer *former)

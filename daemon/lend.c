@@ -1,29 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "lend.h"
 
-#include <assert.h>
-
 #define PART	4	/* a node that pages out takes back a part of what it has lent, again and again until it does not */
-
-/* moves that are meant */
-static const uint8_t moves[LEND_STATES] = {
-	[LEND_OFFERS]	= 1 << LEND_HOLDS | 1 << LEND_REVOKES,
-	[LEND_HOLDS]	= 1 << LEND_OFFERS | 1 << LEND_ASKS | 1 << LEND_REVOKES,
-	[LEND_ASKS]	= 1 << LEND_HOLDS | 1 << LEND_REVOKES,
-	[LEND_REVOKES]	= 1 << LEND_HOLDS | 1 << LEND_ASKS,
-};
 
 const char *lend_state_name(enum lend_state state)
 {
 	static const char * const names[LEND_STATES] = { "offers", "holds", "asks", "revokes" };
 
 	return names[state];
-}
-
-static void set_state(struct lend *lend, enum lend_state state)
-{
-	assert(state == lend->state || moves[lend->state] & 1 << state);
-	lend->state = state;
 }
 
 static uint32_t least(uint64_t a, uint32_t b)
@@ -105,7 +89,7 @@ struct lend_step lend_look(struct lend *lend, const struct lend_marks *marks, co
 		lend->unwell_ns = look->now_ns;
 	if (look->available >= marks->low && !look->pages_out && !over)
 		lend->calm_ns = look->now_ns;
-	set_state(lend, next_state(lend, marks, look, over));
+	lend->state = next_state(lend, marks, look, over);
 
 	if (lend->state == LEND_REVOKES) {
 		uint32_t late = least(look->overdue, wanted);

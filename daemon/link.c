@@ -122,6 +122,10 @@ static void on_pong(struct link *link, const union farswap_msg *answer, void *ar
 		return;
 	link->room = le32toh(answer->ping.room);
 	link->lent = le32toh(answer->ping.lent);
+	if (link->is_short != (bool)(le32toh(answer->ping.flags) & FARSWAP_PONG_SHORT)) {
+		link->is_short = !link->is_short;
+		device_poll_soon();	/* it waits to be told */
+	}
 	set_heard(link);
 	if (link->drained != (bool)(le32toh(answer->ping.flags) & FARSWAP_PONG_DRAINED)) {
 		link->drained = !link->drained;
@@ -201,6 +205,7 @@ static void on_welcome(struct link *link, const union farswap_msg *answer, void 
 	if (link->incarnation != le64toh(answer->hello.incarnation)) {
 		link->lent = 0;
 		link->drained = false;
+		link->is_short = false;
 	}
 	link->incarnation = le64toh(answer->hello.incarnation);
 	link->room = le32toh(answer->hello.room);

@@ -47,6 +47,7 @@ struct link {
 	uint64_t incarnation;		/* of the daemon there */
 	uint32_t room;			/* slabs it could grant, as it last said */
 	uint32_t lent;			/* slabs it has lent to anybody, as it last said */
+	bool is_short;			/* of memory, as it last said: it may ask for slabs */
 	bool drained;			/* it wants all back that it has lent, as it last said */
 	bool pinging;			/* a PING is not answered yet */
 	unsigned int missed;		/* heartbeats since it was sent */

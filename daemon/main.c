@@ -16,6 +16,7 @@
 #include "handover.h"
 #include "harden.h"
 #include "kernel.h"
+#include "lender.h"
 #include "link.h"
 #include "listen.h"
 #include "local.h"
@@ -191,6 +192,11 @@ static int start(void)
 		return -1;
 	}
 	handover_take();
+	ret = lender_init();
+	if (ret < 0) {
+		farswap_log("no event source: %s", strerror(-ret));
+		return -1;
+	}
 	ret = kernel_init();
 	if (ret < 0) {
 		farswap_log("no thread for the kernel module: %s", strerror(-ret));
@@ -216,6 +222,7 @@ static void end(void)
 	listen_exit();
 	link_exit();
 	donor_exit();
+	lender_exit();
 	handover_give();
 	session_close_all("farswapd ends");
 	session_exit();

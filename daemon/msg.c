@@ -35,6 +35,8 @@ static const struct {
 	[FARSWAP_MSG_LISTED]	= { "LISTED",	sizeof(struct farswap_msg_listed) },
 	[FARSWAP_MSG_LOCATE]	= { "LOCATE",	sizeof(struct farswap_msg_slab) },
 	[FARSWAP_MSG_LOCATED]	= { "LOCATED",	sizeof(struct farswap_msg_grant) },
+	[FARSWAP_MSG_ACTIVITY]	= { "ACTIVITY",	sizeof(struct farswap_msg_activity) },
+	[FARSWAP_MSG_ASKED]	= { "ASKED",	sizeof(struct farswap_msg_listed) },
 };
 
 bool farswap_name_ok(const char *name)
@@ -287,11 +289,32 @@ static enum farswap_msg_verdict check_listed(const struct farswap_msg_listed *ms
 	return FARSWAP_MSG_GOOD;
 }
 
+static enum farswap_msg_verdict check_activity(const struct farswap_msg_activity *msg)
+{
+	uint32_t i, n = le32toh(msg->n);
+	uint64_t last = 0;
+
+	if (!msg->session || !n || n > FARSWAP_LIST_SLABS)
+		return FARSWAP_MSG_BAD_RANGE;
+	if (msg->reserved || !farswap_all_zero(msg->slabs + n, sizeof(msg->slabs) - n * sizeof(msg->slabs[0])))
+		return FARSWAP_MSG_BAD_RESERVED;
+	for (i = 0; i < n; i++) {
+		if (msg->slabs[i].reserved)
+			return FARSWAP_MSG_BAD_RESERVED;
+		if (le32toh(msg->slabs[i].flags) & ~(FARSWAP_SLAB_STAYS | FARSWAP_SLAB_LAST))
+			return FARSWAP_MSG_BAD_FEATURES;
+		if (le64toh(msg->slabs[i].slab) <= last)
+			return FARSWAP_MSG_BAD_RANGE;
+		last = le64toh(msg->slabs[i].slab);
+	}
+	return FARSWAP_MSG_GOOD;
+}
+
 static enum farswap_msg_verdict check_ping(const struct farswap_msg_ping *msg, unsigned int type)
 {
 	if (msg->reserved || (type == FARSWAP_MSG_PING && (msg->room || msg->lent || msg->flags)))
 		return FARSWAP_MSG_BAD_RESERVED;
-	return le32toh(msg->flags) & ~FARSWAP_PONG_DRAINED ? FARSWAP_MSG_BAD_FEATURES : FARSWAP_MSG_GOOD;
+	return le32toh(msg->flags) & ~(FARSWAP_PONG_DRAINED | FARSWAP_PONG_SHORT) ? FARSWAP_MSG_BAD_FEATURES : FARSWAP_MSG_GOOD;
 }
 
 static enum farswap_msg_verdict check_reject(const struct farswap_msg_reject *msg)
@@ -356,7 +379,10 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 	case FARSWAP_MSG_LIST:
 		return msg.list.session ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE;
 	case FARSWAP_MSG_LISTED:
+	case FARSWAP_MSG_ASKED:
 		return check_listed(&msg.listed);
+	case FARSWAP_MSG_ACTIVITY:
+		return check_activity(&msg.activity);
 	default:
 		return check_reject(&msg.reject);
 	}

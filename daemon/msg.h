@@ -22,6 +22,7 @@ union farswap_msg {
 	struct farswap_msg_check check;
 	struct farswap_msg_checked checked;
 	struct farswap_msg_list list;
+	struct farswap_msg_activity activity;
 	struct farswap_msg_listed listed;
 	uint8_t whole[FARSWAP_MSG_BYTES_MAX];
 };

@@ -116,10 +116,17 @@ static struct nl_msg *extent_msg(int cmd, uint32_t generation)
 
 /* --- what is next --- */
 
-/* what it has can be given back: one slab at a time, as many that nobody takes back would hinder repairs */
+/* what it has can be given back: one slab is while the next copy is made, not more, as many that nobody takes back would hinder repairs */
 static bool can_leave(const struct device_peer *peer)
 {
-	return peer_is_well(peer) && !leftover_at(peer);
+	return peer_is_well(peer) && leftover_at(peer) <= 1;
+}
+
+bool repair_leaves(const struct device_extent *extent, unsigned int member)
+{
+	const struct device_peer *peer = peer_numbered(extent->members[member].peer);
+
+	return peer && (peer->link->drained || leave_asked(peer, extent->members[member].slab) || even_moves(extent->number, peer->number));
 }
 
 static void view_of(const struct device_extent *extent, struct plan_extent *view)
@@ -131,8 +138,7 @@ static void view_of(const struct device_extent *extent, struct plan_extent *view
 		const struct device_peer *peer = peer_numbered(extent->members[i].peer);
 
 		view->members[i] = peer_standing(extent->members[i].peer);
-		if (view->members[i] == STANDING_LIVE && can_leave(peer) &&
-		    (peer->link->drained || even_moves(extent->number, peer->number)))
+		if (view->members[i] == STANDING_LIVE && repair_leaves(extent, i) && can_leave(peer))
 			view->members[i] = STANDING_LEAVING;
 	}
 }
@@ -217,7 +223,7 @@ static struct device_peer *ahead_take(const struct device_extent *extent)
 	struct device_peer *target = peer_numbered(r->ahead.slab.peer);
 
 	place(extent);
-	if (!target || target->link->drained || r->ahead.extent != extent->number || r->ahead.generation != extent->generation || !peer_is_well(target) ||
+	if (!target || target->link->drained || target->link->is_short || r->ahead.extent != extent->number || r->ahead.generation != extent->generation || !peer_is_well(target) ||
 	    is_taken(target)) {
 		ahead_drop();
 		return NULL;

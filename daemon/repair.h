@@ -110,6 +110,9 @@ struct repair_progress {
 };
 
 void repair_advance(void);
+/* is that member's copy to be moved: wanted back by its donor, or for the sake of even use? */
+struct device_extent;
+bool repair_leaves(const struct device_extent *extent, unsigned int member);
 void repair_progress(struct repair_progress *out);
 const char *repair_step_text(enum repair_step step);
 /* forget all of it, at the end of the device */

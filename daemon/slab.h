@@ -10,6 +10,7 @@
 #define FARSWAP_SLAB_H
 
 #include <infiniband/verbs.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,11 @@ struct slab {
 	size_t bytes;
 	uint32_t place;			/* in the memory */
 	struct ibv_mr *mr;		/* NULL once revoked */
+	/* lender.c's: */
+	uint64_t asked_ns;		/* its owner is to move it away, since when; 0: it is not */
+	uint64_t told_ns;		/* its owner told of it then; 0: never */
+	uint64_t activity;
+	bool stays, last;		/* its owner will not now; has no other good copy */
 };
 
 /* NULL with errno. The caller has asked slab_memory_room() before. */

@@ -10,6 +10,7 @@
 #include "donor.h"
 #include "dropped.h"
 #include "farswapd.h"
+#include "lender.h"
 #include "rdma.h"
 #include "session.h"
 
@@ -48,6 +49,8 @@ static struct json_object *lent(void)
 	put_u64(all, "slabs", slab_count());
 	put_u64(all, "bytes", slab_count() * farswapd.conf.slab_bytes);
 	put_u64(all, "room", donor_room());
+	put_text(all, "memory", lend_state_name(lender_state()));
+	put_u64(all, "asked", lender_asked());
 	put(all, "drained", json_object_new_boolean(donor_drained()));
 	while ((session = session_next(session))) {
 		struct json_object *one = json_object_new_object();

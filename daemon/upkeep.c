@@ -77,12 +77,16 @@ static bool any_drained(void)
 
 void upkeep_poll(void)
 {
-	if (device.polling || device.down_asked)
+	if (device.down_asked)
+		return;
+	leave_look();		/* with what was read a second ago */
+	if (device.polling)
 		return;
 	/* what decides whether a lost one is needed is mended, or goes wrong, meanwhile */
 	device.stale |= peer_count(PEER_SUSPECT) || lost_in_kernel();
 	/* a move may have become possible */
 	device.unsettled |= any_drained();
+	device.stale |= farswap_now_ns() >= device.period_ns;
 	even_look();
 	device.polling = true;
 	device.in_air++;

@@ -35,6 +35,8 @@
  *                                                 <-      CHECKED  which differ
  *     RELEASE  slab                               ->
  *                                                 <-      RELEASED region gone, zeroed, given back
+ *     ACTIVITY slabs, and how active they are     ->      while the donor's memory is short (PONG says so)
+ *                                                 <-      ASKED    which of these are to be moved away
  *     LIST     session, after                     ->
  *                                                 <-      LISTED   its slabs with higher numbers, the lowest first
  *
@@ -99,6 +101,8 @@ enum farswap_msg_type {
 	FARSWAP_MSG_LISTED,
 	FARSWAP_MSG_LOCATE,
 	FARSWAP_MSG_LOCATED,
+	FARSWAP_MSG_ACTIVITY,
+	FARSWAP_MSG_ASKED,
 	FARSWAP_MSG_TYPES
 };
 
@@ -175,6 +179,7 @@ struct farswap_msg_grant {		/* GRANT: session, extent, generation; GRANTED, LOCA
 };
 
 #define FARSWAP_PONG_DRAINED	1u	/* all that it has lent is to be moved away */
+#define FARSWAP_PONG_SHORT	2u	/* its memory is short: it wants to know how active slabs are, and may ask for some */
 
 struct farswap_msg_ping {		/* PING (all 0) and PONG */
 	struct farswap_msg_head head;
@@ -245,7 +250,23 @@ struct farswap_msg_list {
 	__le64 after;			/* slab; 0: from the first */
 };
 
-struct farswap_msg_listed {
+#define FARSWAP_SLAB_STAYS	1u	/* it will not be moved now: its set lacks a copy, or another of its copies moves */
+#define FARSWAP_SLAB_LAST	2u	/* there is no other good copy */
+
+struct farswap_msg_activity {
+	struct farswap_msg_head head;
+	__le64 session;
+	__le32 n;			/* at least 1 */
+	__le32 reserved;
+	struct {
+		__le64 slab;		/* rising */
+		__le64 activity;	/* pages in a period, a moving average, 1/65536 each */
+		__le32 flags;		/* FARSWAP_SLAB_... */
+		__le32 reserved;
+	} slabs[FARSWAP_LIST_SLABS];	/* those from n on are all 0 */
+};
+
+struct farswap_msg_listed {		/* LISTED, ASKED */
 	struct farswap_msg_head head;
 	__le64 session;
 	__le32 n;
@@ -294,6 +315,7 @@ static_assert(sizeof(struct farswap_msg_sum) == 12, "wire");
 static_assert(sizeof(struct farswap_msg_check) == 40, "wire");
 static_assert(sizeof(struct farswap_msg_checked) == 72, "wire");
 static_assert(sizeof(struct farswap_msg_list) == 32, "wire");
+static_assert(sizeof(struct farswap_msg_activity) == 800, "wire");
 static_assert(sizeof(struct farswap_msg_listed) == 288, "wire");
 static_assert(sizeof(struct farswap_connect) == 32, "wire");
 static_assert(sizeof(struct farswap_accept) == 16, "wire");

@@ -140,11 +140,21 @@ void cluster_drain(int node, bool on)
 	cluster.kicked = true;
 }
 
+void cluster_short(int node, bool on)
+{
+	unsigned int s;
+
+	cluster.links[node].is_short = on;
+	for (s = 0; s < cluster.n_slabs; s++)
+		cluster.slabs[s].asked &= cluster.slabs[s].node != node;
+}
+
 void cluster_end_daemon(int node)
 {
 	unsigned int i;
 
 	cluster_drain(node, false);
+	cluster_short(node, false);
 	cluster.donors[node].up = false;
 	cluster_end_session(node, false);
 	for (i = 0; i < 64; i++)
@@ -219,12 +229,13 @@ static void restart_manager(void)
 	adopt_start();
 }
 
+/* that take no more slabs */
 static unsigned int drained(void)
 {
 	unsigned int node, n = 0;
 
 	for (node = 1; node < NODES; node++)
-		n += cluster.links[node].drained;
+		n += cluster.links[node].drained || cluster.links[node].is_short;
 	return n;
 }
 
@@ -232,7 +243,7 @@ static void trouble(void)
 {
 	int node = 1 + (int)cluster_draw(NODES - 1), i;
 
-	switch (cluster_draw(11)) {
+	switch (cluster_draw(12)) {
 	case 0:
 		if (cluster.donors[node].up && can_do_without(node))
 			cluster_end_daemon(node);
@@ -261,6 +272,9 @@ static void trouble(void)
 	case 8:
 		if (cluster.donors[node].up && can_do_without(node))
 			cluster_set_back(node);
+		break;
+	case 10:
+		cluster_short(node, !cluster.links[node].is_short && drained() < NODES - 1 - COPIES);
 		break;
 	case 9:
 		cluster_drain(node, !cluster.links[node].drained && drained() < NODES - 1 - COPIES);

@@ -38,7 +38,7 @@
 		fail(); } } while (0)
 
 struct slab {
-	bool there;
+	bool there, asked;		/* asked: its donor wants it back */
 	int node;
 	uint64_t session, extent, incarnation;
 	uint32_t generation, rkey;
@@ -52,6 +52,7 @@ struct kextent {
 	uint64_t number;
 	uint32_t generation;
 	bool sealed;
+	uint64_t uses;
 	unsigned int n;
 	struct { uint32_t peer; unsigned int slab; uint32_t rkey, missed; } members[FARSWAP_COPIES_MAX];
 	uint32_t data[FRAMES];
@@ -85,6 +86,7 @@ void cluster_settle(void);		/* without faults for long enough: whole, on differe
 unsigned int cluster_slabs_there(void);
 unsigned int cluster_slabs_at(int node);
 void cluster_drain(int node, bool on);
+void cluster_short(int node, bool on);	/* of memory; it asks for some of what owners say can be moved */
 void cluster_end_daemon(int node);
 void cluster_begin_daemon(int node);	/* one that has nothing, and is reached at once */
 void cluster_set_back(int node);	/* to before it granted one of its slabs, the session being older */

@@ -166,6 +166,22 @@ static void serve_list(int node, const struct farswap_msg_list *ask, union farsw
 	answer->listed.n = htole32(n);
 }
 
+static void serve_activity(const struct farswap_msg_activity *told, union farswap_msg *answer)
+{
+	uint32_t i, n = 0;
+
+	farswap_msg_make(answer, FARSWAP_MSG_ASKED, 0);
+	answer->listed.session = told->session;
+	for (i = 0; i < le32toh(told->n); i++) {
+		struct slab *slab = &cluster.slabs[le64toh(told->slabs[i].slab) - 1];
+
+		slab->asked |= !told->slabs[i].flags && !cluster_draw(4);
+		if (slab->asked)
+			answer->listed.slabs[n++] = told->slabs[i].slab;
+	}
+	answer->listed.n = htole32(n);
+}
+
 /* carried out; the push that is under way now, if it was one */
 static struct push *serve(struct request *request, union farswap_msg *answer)
 {
@@ -198,7 +214,7 @@ static struct push *serve(struct request *request, union farswap_msg *answer)
 		answer->token.token[0] = 1;
 		break;
 	case FARSWAP_MSG_GRANT:
-		if (cluster.links[node].drained) {
+		if (cluster.links[node].drained || cluster.links[node].is_short) {
 			set_reject(answer, type, FARSWAP_REJECT_DRAINED);
 			break;
 		}
@@ -224,6 +240,9 @@ static struct push *serve(struct request *request, union farswap_msg *answer)
 		return serve_push(node, &msg->push, answer);
 	case FARSWAP_MSG_LIST:
 		serve_list(node, &msg->list, answer);
+		break;
+	case FARSWAP_MSG_ACTIVITY:
+		serve_activity(&msg->activity, answer);
 		break;
 	case FARSWAP_MSG_CHECK:
 		serve_check(&msg->check, answer);

@@ -96,6 +96,7 @@ static struct kernel_answer *get_extents(void)
 		nla_put_u32(msg, FARSWAP_A_GENERATION, cluster.kextents[e].generation);
 		nla_put_u8(msg, FARSWAP_A_SEALED, cluster.kextents[e].sealed);
 		nla_put_u32(msg, FARSWAP_A_FRAMES_USED, FRAMES);
+		nla_put_u64(msg, FARSWAP_A_USES, cluster.kextents[e].uses);
 		nest = nla_nest_start(msg, FARSWAP_A_MEMBERS);
 		for (m = 0; m < cluster.kextents[e].n; m++) {
 			unsigned int s = cluster.kextents[e].members[m].slab;
@@ -341,6 +342,7 @@ void cluster_store(struct kextent *extent)
 	if (m == extent->n)
 		return;
 	extent->data[f] = (uint32_t)++cluster.unique;
+	extent->uses++;
 	for (m = 0; m < extent->n; m++) {
 		if (is_reached(extent->members[m].peer)) {
 			check(extent->members[m].rkey == cluster.slabs[extent->members[m].slab].rkey);

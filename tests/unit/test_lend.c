@@ -65,8 +65,17 @@ static void owners(void)
 		leave(1);
 }
 
+/* those that are meant */
+static const uint8_t moves[LEND_STATES] = {
+	[LEND_OFFERS]	= 1 << LEND_HOLDS | 1 << LEND_REVOKES,
+	[LEND_HOLDS]	= 1 << LEND_OFFERS | 1 << LEND_ASKS | 1 << LEND_REVOKES,
+	[LEND_ASKS]	= 1 << LEND_HOLDS | 1 << LEND_REVOKES,
+	[LEND_REVOKES]	= 1 << LEND_HOLDS | 1 << LEND_ASKS,
+};
+
 static void look_after(uint64_t ns)
 {
+	enum lend_state was;
 	uint64_t used;
 	unsigned int i;
 
@@ -74,7 +83,9 @@ static void look_after(uint64_t ns)
 	owners();
 	used = host.local + (host.look.lent + host.look.returning) * SLAB;
 	host.look.available = used < 8192 * MIB ? 8192 * MIB - used : 0;
+	was = host.lend.begun ? host.lend.state : LEND_HOLDS;
 	host.step = lend_look(&host.lend, &host.marks, &host.look);
+	assert_true(host.lend.state == was || moves[was] & 1 << host.lend.state);
 	host.look.pressure = false;
 	if ((host.step.offered != 0) != host.offered) {
 		host.offered = host.step.offered != 0;

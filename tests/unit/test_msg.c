@@ -54,6 +54,14 @@ static void make_right(union farswap_msg *m, unsigned int type)
 		m->reject.type = htole16(FARSWAP_MSG_GRANT);
 		m->reject.code = htole16(FARSWAP_REJECT_NO_ROOM);
 		break;
+	case FARSWAP_MSG_ACTIVITY:
+		m->activity.session = htole64(5);
+		m->activity.n = htole32(2);
+		m->activity.slabs[0].slab = htole64(9);
+		m->activity.slabs[0].flags = htole32(FARSWAP_SLAB_LAST);
+		m->activity.slabs[1].slab = htole64(10);
+		m->activity.slabs[1].activity = htole64(1 << 20);
+		break;
 	case FARSWAP_MSG_RELEASE:
 	case FARSWAP_MSG_RELEASED:
 	case FARSWAP_MSG_LOCATE:
@@ -84,6 +92,7 @@ static void make_right(union farswap_msg *m, unsigned int type)
 		m->checked.differ[1] = 0x0f;
 		break;
 	case FARSWAP_MSG_LISTED:
+	case FARSWAP_MSG_ASKED:
 		m->listed.session = htole64(5);
 		m->listed.n = htole32(2);
 		m->listed.slabs[0] = htole64(9);
@@ -249,6 +258,9 @@ static void unused_fields_are_zero(void **state)
 		{ FARSWAP_MSG_CHECK, offsetof(struct farswap_msg_check, reserved), 40 },
 		{ FARSWAP_MSG_CHECKED, offsetof(struct farswap_msg_checked, reserved), 40 },
 		{ FARSWAP_MSG_CHECKED, offsetof(struct farswap_msg_checked, differ) + 1, 72 },
+		{ FARSWAP_MSG_ACTIVITY, offsetof(struct farswap_msg_activity, reserved), 32 },
+		{ FARSWAP_MSG_ACTIVITY, offsetof(struct farswap_msg_activity, slabs[1].reserved), 800 },
+		{ FARSWAP_MSG_ASKED, offsetof(struct farswap_msg_listed, slabs) + 16, 288 },
 		{ FARSWAP_MSG_LISTED, offsetof(struct farswap_msg_listed, reserved), 32 },
 		{ FARSWAP_MSG_LISTED, offsetof(struct farswap_msg_listed, slabs) + 16, 288 },
 	};
@@ -277,7 +289,10 @@ static void features_and_versions(void **state)
 		assert_int_equal(check(&m), FARSWAP_MSG_BAD_FEATURES);
 		make_right(&m, FARSWAP_MSG_PONG);
 		m.ping.flags = htole32(1u << i);
-		assert_int_equal(check(&m), 1u << i == FARSWAP_PONG_DRAINED ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
+		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
+		make_right(&m, FARSWAP_MSG_ACTIVITY);
+		m.activity.slabs[0].flags = htole32(1u << i);
+		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
 	}
 	for (i = 0; i <= 0xffff; i++) {
 		make_right(&m, i & 1 ? FARSWAP_MSG_HELLO : FARSWAP_MSG_WELCOME);

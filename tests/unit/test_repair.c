@@ -4,6 +4,7 @@
  * are right, and no slab is held for nothing. ROUNDS: how many runs; FIRST: from which on.
  */
 #include "cluster.h"
+#include "evict.h"
 
 static void everything_fails_and_all_is_whole_again(void **state)
 {
@@ -65,6 +66,62 @@ static void a_drained_donor_is_emptied_and_no_set_is_degraded(void **state)
 	cluster_end();
 }
 
+static void turn_for(unsigned int seconds)
+{
+	uint64_t end = cluster.now + seconds * 1000 * MS;
+
+	while (cluster.now < end)
+		cluster_turn();
+}
+
+/* the owner is told which; it moves these, and no set is degraded by that */
+static void what_a_donor_asks_back_is_moved(void **state)
+{
+	unsigned int s, e, m, live, asked = 0;
+	int node;
+
+	(void)state;
+	cluster_begin(4806);
+	cluster_settle();
+	for (node = 1; node < NODES; node++) {
+		uint64_t moved = device.repair.moves_done;
+
+		cluster_short(node, true);
+		while (device.repair.moves_done - moved < 2) {
+			cluster_turn();
+			for (e = 0; e < cluster.n_kextents; e++) {
+				for (m = live = 0; m < cluster.kextents[e].n; m++)
+					live += cluster_is_live(cluster.kextents[e].members[m].peer) && cluster.slabs[cluster.kextents[e].members[m].slab].there;
+				check(live == COPIES);
+			}
+			check(cluster.now < 100000000 * MS);
+		}
+		for (s = 0; s < cluster.n_slabs; s++)
+			asked += cluster.slabs[s].asked && !cluster.slabs[s].there;
+		cluster_short(node, false);
+		cluster_settle();
+		check(cluster_slabs_there() == EXTENTS * COPIES);
+	}
+	assert_true(asked > 0);
+	cluster_end();
+}
+
+/* the kernel counts; the table is read anew all the time, and after a restart of the daemon */
+static void activity_is_what_an_extent_is_used_in_a_period(void **state)
+{
+	uint64_t end;
+	size_t i;
+
+	(void)state;
+	cluster_begin(4807);
+	cluster_settle();
+	for (end = cluster.now + 400000 * MS; cluster.now < end; cluster_turn())
+		device.stale |= !cluster_draw(20);
+	for (i = 0; i < device.table.n; i++)	/* a store in ten turns of 15 ms */
+		assert_in_range(device.table.extents[i].activity >> EVICT_ACTIVITY_SHIFT, 45, 90);
+	cluster_end();
+}
+
 static unsigned int most_at_one(unsigned int *least)
 {
 	unsigned int most = 0;
@@ -78,14 +135,6 @@ static unsigned int most_at_one(unsigned int *least)
 		*least = n < *least ? n : *least;
 	}
 	return most;
-}
-
-static void turn_for(unsigned int seconds)
-{
-	uint64_t end = cluster.now + seconds * 1000 * MS;
-
-	while (cluster.now < end)
-		cluster_turn();
 }
 
 /* three full donors and two empty ones: use evens out, and stays */
@@ -209,6 +258,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(everything_fails_and_all_is_whole_again),
 		cmocka_unit_test(a_drained_donor_is_emptied_and_no_set_is_degraded),
+		cmocka_unit_test(what_a_donor_asks_back_is_moved),
+		cmocka_unit_test(activity_is_what_an_extent_is_used_in_a_period),
 		cmocka_unit_test(use_evens_out_and_stays),
 		cmocka_unit_test(a_copy_stays_when_another_is_lost_while_it_moves),
 		cmocka_unit_test(a_slab_granted_ahead_for_nothing_goes_back),

@@ -172,9 +172,12 @@ writable() {
 
 # Other bytes in AMOUNT of the node's slots that hold pages; they must then be there.
 fault_scribble() {
-	local at
-	at=$(pages_at "$1" "$4")
-	[ -n "$at" ] || fail "node$1 holds no page"
+	local at end=$((SECONDS + soon))
+	# it held some a moment ago, but may just be found to have lost its queue pairs by the fault before
+	until at=$(pages_at "$1" "$4"); [ -n "$at" ]; do
+		[ $SECONDS -lt $end ] || fail "node$1 holds no page"
+		sleep 0.5
+	done
 	on "$1" "n=0; for at in $at; do
 			printf 'scribble' | dd of=/proc/\$(daemon_pid $1)/mem bs=8 seek=\$at oflag=seek_bytes conv=notrunc status=none
 			[ \"\$(dd if=/proc/\$(daemon_pid $1)/mem bs=8 count=1 skip=\$at iflag=skip_bytes status=none)\" != scribble ] || n=\$((n + 1))

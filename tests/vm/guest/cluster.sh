@@ -1,7 +1,8 @@
 # cluster.sh: a farswap cluster in the guests, of both shapes: nodes node1..nodeN at 10.77.0.1..N. guest.sh reads it.
 # shellcheck shell=bash
 
-# cluster_conf N [KEY=VALUE...]: /etc/farswap of N nodes; node1 lends nothing, the others 16 slabs. The key is the same everywhere. NET=fd77:: for IPv6.
+# cluster_conf N [KEY=VALUE...]: /etc/farswap of N nodes; node1 lends nothing, the others 16 slabs. The key is the same everywhere. In one
+# machine all nodes see the host page out: it lends all the same. NET=fd77:: for IPv6.
 cluster_conf() {
 	local n nodes=$1
 	shift
@@ -9,7 +10,7 @@ cluster_conf() {
 	[ -f /etc/farswap/key ] || (umask 077; printf '%064d\n' 77 > /etc/farswap/key)
 	{
 		printf '[cluster]\n'
-		printf '%s\n' key=/etc/farswap/key slab=32M reserve=64M size=512M "$@"
+		printf '%s\n' key=/etc/farswap/key slab=32M reserve=64M size=512M lend_while_borrowing=yes "$@"
 		for n in $(seq "$nodes"); do
 			printf '[node node%s]\naddress=%s%s\nlend=%s\n' "$n" "${NET:-10.77.0.}" "$n" \
 				"$([ "$n" = 1 ] && echo 0 || echo 16)"

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A donor's memory: looked at each second, and when the kernel tells of pressure. What is done about it is lend.h's to say, and to which slabs evict.h's:
+ * how much is offered, and which slabs their owners are asked to move. None is revoked yet.
+ */
+#ifndef FARSWAP_LENDER_H
+#define FARSWAP_LENDER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lend.h"
+#include "msg.h"
+
+struct session;
+
+/* 0 or -errno */
+int lender_init(void);
+void lender_exit(void);
+/* slabs that may be lent now, for all that memory says */
+uint32_t lender_room(void);
+/* owners are to tell how active their slabs are */
+bool lender_is_short(void);
+enum lend_state lender_state(void);
+/* slabs that their owners are asked for and have not moved yet */
+uint32_t lender_asked(void);
+/* what an owner tells of its slabs; answer gets those of them that it is asked for */
+void lender_told(struct session *session, const struct farswap_msg_activity *told, union farswap_msg *answer);
+
+#endif
