@@ -52,7 +52,7 @@ size_t build_candidates(struct placement_node *nodes, struct device_peer **map, 
 			.offered = peer->link->lent + room,
 			.lent = peer->link->lent,
 			.taken = is_taken,
-			.barred = peer->barred || peer->closed || !peer->attached || peer->full_until_ns > now || peer->link->drained || peer->link->is_short ||
+			.barred = peer->barred || peer->closed || !peer->attached || peer->full_until_ns > now || peer->link->drained ||
 				  peer->link->state != LINK_READY,
 		};
 		map[n++] = peer;
