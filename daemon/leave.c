@@ -31,12 +31,9 @@ static bool moves(const struct device_extent *extent, unsigned int but)
 {
 	unsigned int i;
 
-	for (i = 0; i < extent->n; i++) {
-		const struct device_peer *peer = peer_numbered(extent->members[i].peer);
-
-		if (i != but && peer && repair_leaves(extent, i))
+	for (i = 0; i < extent->n; i++)
+		if (i != but && repair_leaves(extent, i))
 			return true;
-	}
 	return false;
 }
 
@@ -44,14 +41,12 @@ static bool moves(const struct device_extent *extent, unsigned int but)
 static uint32_t flags_of(const struct device_extent *extent, unsigned int member)
 {
 	struct plan_extent view = { .sealed = extent->sealed, .n = extent->n };
-	struct evict_answer answer;
 	unsigned int i;
 
 	for (i = 0; i < extent->n; i++)
 		view.members[i] = peer_standing(extent->members[i].peer) == STANDING_LIVE && !extent->members[i].missed ?
 				  STANDING_LIVE : STANDING_SUSPECT;
-	answer = evict_answer(&view, member, device.copies, moves(extent, member));
-	return (answer.moves ? 0 : FARSWAP_SLAB_STAYS) | (answer.last ? FARSWAP_SLAB_LAST : 0);
+	return evict_answer(&view, member, device.copies, moves(extent, member)).moves ? 0 : FARSWAP_SLAB_STAYS;
 }
 
 static int by_slab(const void *a, const void *b)

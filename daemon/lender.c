@@ -95,12 +95,11 @@ static bool gather(struct all *all)
 			bool known = is_fresh(slab, now);
 
 			if (!known)
-				slab->asked_ns = 0;	/* its owner is not heard of: another may take its place */
+				slab->asked = false;	/* its owner is not heard of: another may take its place */
 			all->slabs[all->n] = (struct evict_slab) {
 				.owner = owner,
-				.asked = slab->asked_ns,
+				.asked = slab->asked,
 				.refused = known && slab->stays,
-				.last = slab->last,
 				.known = known,
 				.activity = slab->activity,
 			};
@@ -145,7 +144,7 @@ static void ask(struct all *all, uint32_t e)
 		drawn[i] = all->slabs[sample[i]];
 	got = evict_choose(drawn, n, e, chosen);
 	for (i = 0; i < got; i++)
-		all->at[sample[chosen[i]]]->asked_ns = now;
+		all->at[sample[chosen[i]]]->asked = true;
 	if (got)
 		farswap_log_limited(&limit, "memory is short: %zu slabs are asked back, %u of %zu are", got, lender_asked(), all->n);
 	seed = same;
@@ -157,7 +156,7 @@ static void forget_asked(const struct all *all)
 	size_t i;
 
 	for (i = 0; i < all->n; i++)
-		all->at[i]->asked_ns = 0;
+		all->at[i]->asked = false;
 	choosing_ns = 0;
 }
 
@@ -229,11 +228,14 @@ static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *a
 /* a kernel without PSI, or where it is switched off, has the marks alone */
 static void watch_pressure(void)
 {
+	int ret;
+
 	pressure = open(PRESSURE_PATH, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (pressure >= 0 && write(pressure, PRESSURE_TRIGGER, sizeof(PRESSURE_TRIGGER)) > 0 &&
-	    sd_event_add_io(farswapd.loop, &pressing, pressure, EPOLLPRI, on_pressure, NULL) >= 0)
+	ret = pressure >= 0 && write(pressure, PRESSURE_TRIGGER, sizeof(PRESSURE_TRIGGER)) > 0 ?
+	      sd_event_add_io(farswapd.loop, &pressing, pressure, EPOLLPRI, on_pressure, NULL) : -errno;
+	if (ret >= 0)
 		return;
-	farswap_log("%s: %s: memory is looked at each second, pressure is not", PRESSURE_PATH, strerror(errno));
+	farswap_log("%s: %s: memory is looked at each second, pressure is not", PRESSURE_PATH, strerror(-ret));
 	if (pressure >= 0)
 		close(pressure);
 	pressure = -1;
@@ -290,7 +292,7 @@ uint32_t lender_asked(void)
 
 	while ((session = session_next(session)))
 		for (slab = session->slabs; slab; slab = slab->next)
-			n += slab->asked_ns != 0;
+			n += slab->asked;
 	return n;
 }
 
@@ -306,9 +308,8 @@ static void note(struct session *session, const struct farswap_msg_activity *tol
 		slab->told_ns = farswap_now_ns();
 		slab->activity = le64toh(told->slabs[i].activity);
 		slab->stays = le32toh(told->slabs[i].flags) & FARSWAP_SLAB_STAYS;
-		slab->last = le32toh(told->slabs[i].flags) & FARSWAP_SLAB_LAST;
 		if (slab->stays)
-			slab->asked_ns = 0;	/* another is, in its place */
+			slab->asked = false;	/* another is, in its place */
 	}
 }
 
@@ -327,7 +328,7 @@ void lender_told(struct session *session, const struct farswap_msg_activity *tol
 	for (i = 0; i < le32toh(told->n); i++) {
 		const struct slab *slab = session_slab(session, le64toh(told->slabs[i].slab));
 
-		if (slab && slab->asked_ns)
+		if (slab && slab->asked)
 			answer->listed.slabs[n++] = told->slabs[i].slab;
 	}
 	answer->listed.n = htole32(n);

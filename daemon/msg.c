@@ -301,7 +301,7 @@ static enum farswap_msg_verdict check_activity(const struct farswap_msg_activity
 	for (i = 0; i < n; i++) {
 		if (msg->slabs[i].reserved)
 			return FARSWAP_MSG_BAD_RESERVED;
-		if (le32toh(msg->slabs[i].flags) & ~(FARSWAP_SLAB_STAYS | FARSWAP_SLAB_LAST))
+		if (le32toh(msg->slabs[i].flags) & ~FARSWAP_SLAB_STAYS)
 			return FARSWAP_MSG_BAD_FEATURES;
 		if (le64toh(msg->slabs[i].slab) <= last)
 			return FARSWAP_MSG_BAD_RANGE;
@@ -428,7 +428,7 @@ const char *farswap_reject_text(unsigned int code)
 		[FARSWAP_REJECT_GEOMETRY]	= "has another slab or page size",
 		[FARSWAP_REJECT_UNKNOWN_NODE]	= "does not have this node in its cluster.conf",
 		[FARSWAP_REJECT_NO_ROOM]	= "has no room: all it may lend is lent",
-		[FARSWAP_REJECT_NO_MEMORY]	= "has no memory: its reserve of free memory would be broken",
+		[FARSWAP_REJECT_NO_MEMORY]	= "has no memory to lend: its reserve would be broken, or was in the last minute",
 		[FARSWAP_REJECT_NO_SESSION]	= "does not know the session any more",
 		[FARSWAP_REJECT_STATE]		= "got a message out of order",
 		[FARSWAP_REJECT_BORROWER]	= "swaps out itself and does not lend",

@@ -223,8 +223,8 @@ static struct device_peer *ahead_take(const struct device_extent *extent)
 	struct device_peer *target = peer_numbered(r->ahead.slab.peer);
 
 	place(extent);
-	if (!target || target->link->drained || target->link->is_short || r->ahead.extent != extent->number || r->ahead.generation != extent->generation || !peer_is_well(target) ||
-	    is_taken(target)) {
+	if (!target || target->link->drained || target->link->is_short || r->ahead.extent != extent->number ||
+	    r->ahead.generation != extent->generation || !peer_is_well(target) || is_taken(target)) {
 		ahead_drop();
 		return NULL;
 	}

@@ -25,10 +25,10 @@ struct slab {
 	uint32_t place;			/* in the memory */
 	struct ibv_mr *mr;		/* NULL once revoked */
 	/* lender.c's: */
-	uint64_t asked_ns;		/* its owner is to move it away, since when; 0: it is not */
+	bool asked;			/* its owner is to move it away */
 	uint64_t told_ns;		/* its owner told of it then; 0: never */
 	uint64_t activity;
-	bool stays, last;		/* its owner will not now; has no other good copy */
+	bool stays;			/* its owner will not now */
 };
 
 /* NULL with errno. The caller has asked slab_memory_room() before. */

@@ -251,7 +251,6 @@ struct farswap_msg_list {
 };
 
 #define FARSWAP_SLAB_STAYS	1u	/* it will not be moved now: its set lacks a copy, or another of its copies moves */
-#define FARSWAP_SLAB_LAST	2u	/* there is no other good copy */
 
 struct farswap_msg_activity {
 	struct farswap_msg_head head;

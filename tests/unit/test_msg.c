@@ -58,7 +58,7 @@ static void make_right(union farswap_msg *m, unsigned int type)
 		m->activity.session = htole64(5);
 		m->activity.n = htole32(2);
 		m->activity.slabs[0].slab = htole64(9);
-		m->activity.slabs[0].flags = htole32(FARSWAP_SLAB_LAST);
+		m->activity.slabs[0].flags = htole32(FARSWAP_SLAB_STAYS);
 		m->activity.slabs[1].slab = htole64(10);
 		m->activity.slabs[1].activity = htole64(1 << 20);
 		break;
@@ -292,7 +292,7 @@ static void features_and_versions(void **state)
 		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
 		make_right(&m, FARSWAP_MSG_ACTIVITY);
 		m.activity.slabs[0].flags = htole32(1u << i);
-		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
+		assert_int_equal(check(&m), i < 1 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
 	}
 	for (i = 0; i <= 0xffff; i++) {
 		make_right(&m, i & 1 ? FARSWAP_MSG_HELLO : FARSWAP_MSG_WELCOME);

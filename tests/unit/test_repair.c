@@ -37,10 +37,22 @@ static void everything_fails_and_all_is_whole_again(void **state)
 	assert_true(repaired > rounds && moved > rounds);
 }
 
+/* none has lost a copy */
+static void check_sets(void)
+{
+	unsigned int e, m, live;
+
+	for (e = 0; e < cluster.n_kextents; e++) {
+		for (m = live = 0; m < cluster.kextents[e].n; m++)
+			live += cluster_is_live(cluster.kextents[e].members[m].peer) && cluster.slabs[cluster.kextents[e].members[m].slab].there;
+		check(live == COPIES);
+	}
+}
+
 /* nothing fails meanwhile: no set has fewer live copies at any time, and the donor holds nothing in the end */
 static void a_drained_donor_is_emptied_and_no_set_is_degraded(void **state)
 {
-	unsigned int e, m, live, held = 0;
+	unsigned int held = 0;
 	int node;
 
 	(void)state;
@@ -51,11 +63,7 @@ static void a_drained_donor_is_emptied_and_no_set_is_degraded(void **state)
 		cluster_drain(node, true);
 		while (cluster_slabs_at(node)) {
 			cluster_turn();
-			for (e = 0; e < cluster.n_kextents; e++) {
-				for (m = live = 0; m < cluster.kextents[e].n; m++)
-					live += cluster_is_live(cluster.kextents[e].members[m].peer) && cluster.slabs[cluster.kextents[e].members[m].slab].there;
-				check(live == COPIES);
-			}
+			check_sets();
 			check(cluster.now < 100000000 * MS);
 		}
 		cluster_settle();
@@ -77,7 +85,7 @@ static void turn_for(unsigned int seconds)
 /* the owner is told which; it moves these, and no set is degraded by that */
 static void what_a_donor_asks_back_is_moved(void **state)
 {
-	unsigned int s, e, m, live, asked = 0;
+	unsigned int s, asked = 0;
 	int node;
 
 	(void)state;
@@ -89,11 +97,7 @@ static void what_a_donor_asks_back_is_moved(void **state)
 		cluster_short(node, true);
 		while (device.repair.moves_done - moved < 2) {
 			cluster_turn();
-			for (e = 0; e < cluster.n_kextents; e++) {
-				for (m = live = 0; m < cluster.kextents[e].n; m++)
-					live += cluster_is_live(cluster.kextents[e].members[m].peer) && cluster.slabs[cluster.kextents[e].members[m].slab].there;
-				check(live == COPIES);
-			}
+			check_sets();
 			check(cluster.now < 100000000 * MS);
 		}
 		for (s = 0; s < cluster.n_slabs; s++)
