@@ -14,8 +14,8 @@ soon=$((slow * 40))	# s, for what takes a few on an idle machine
 patience=$((slow * 5))	# s, for one answer of a daemon
 whole_s=$((slow * 180))	# an extent has its copies again so long after the last fault, or never
 
-# status NODE FILTER: of what its daemon knows, by jq; fails while there is no answer
-status() { on "$1" "timeout $patience farswap -j | jq -er '$2'"; }
+# status NODE FILTER: of what its daemon knows, by jq; fails, and says nothing, while there is no answer, or null
+status() { on "$1" "timeout $patience farswap -j | jq -er '($2) // empty'"; }
 
 # told FILTER: status of the client, as soon as its daemon can say
 told() {

@@ -23,14 +23,16 @@
 
 #define TIMED_OUT	124
 #define GUEST_GONE	125
+#define BEGIN_MS	20000	/* an agent that has not taken the command by then does not listen: another port is tried */
 
 static const char *dir, *command;
 static int sock;
+static bool begun;
 
 static void timed_out(int sig)
 {
 	(void)sig;
-	dprintf(2, "%s: no end after its time: %.200s\n", dir, command);
+	dprintf(2, "%s: no %s after its time: %.200s\n", dir, begun ? "end" : "beginning", command);
 	_exit(TIMED_OUT);
 }
 
@@ -83,7 +85,7 @@ static void send_frame(unsigned char type, const void *data, uint32_t len)
 	put(sock, data, len);
 }
 
-/* Takes a port that no other tell uses; the lock goes with this process. */
+/* Takes a port that no tell uses; the lock goes with this process. */
 static void connect_any(void)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
@@ -115,9 +117,25 @@ static void connect_any(void)
 	}
 }
 
+/* The agent has echoed the nonce: what it said before is of another command. False: it does not. */
+static bool echoed(const unsigned char *nonce)
+{
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	unsigned char seen[FRAME_NONCE];
+
+	if (poll(&p, 1, BEGIN_MS) == 0)
+		return false;
+	get(seen, FRAME_NONCE);
+	while (memcmp(seen, nonce, FRAME_NONCE)) {
+		memmove(seen, seen + 1, FRAME_NONCE - 1);
+		get(seen + FRAME_NONCE - 1, 1);
+	}
+	return true;
+}
+
 static void start(void)
 {
-	unsigned char first[FRAME_MAX], seen[FRAME_NONCE];
+	unsigned char first[FRAME_MAX];
 	size_t len = strlen(command);
 
 	if (FRAME_NONCE + len >= sizeof(first))
@@ -125,12 +143,15 @@ static void start(void)
 	if (getrandom(first, FRAME_NONCE, 0) != FRAME_NONCE)
 		err(1, "getrandom");
 	memcpy(first + FRAME_NONCE, command, len);
-	send_frame(FRAME_COMMAND, first, FRAME_NONCE + len);
-	get(seen, FRAME_NONCE);
-	while (memcmp(seen, first, FRAME_NONCE)) {
-		memmove(seen, seen + 1, FRAME_NONCE - 1);
-		get(seen + FRAME_NONCE - 1, 1);
+	for (;;) {
+		connect_any();
+		send_frame(FRAME_COMMAND, first, FRAME_NONCE + len);
+		if (echoed(first))
+			break;
+		dprintf(2, "%s: an agent does not listen, another is told\n", dir);
+		close(sock);	/* its lock is held, so it is left alone until our end */
 	}
+	begun = true;
 }
 
 static void from_guest(void)
@@ -161,7 +182,6 @@ int main(int argc, char **argv)
 	signal(SIGALRM, timed_out);
 	signal(SIGPIPE, SIG_IGN);
 	alarm(atoi(argv[2]) > 0 ? atoi(argv[2]) : 1);
-	connect_any();
 	start();
 	if (!input)
 		send_frame(FRAME_IN, NULL, 0);
