@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A slab's life: allocate, write, fail, rejoin, mend, replace, revoke, zero, reuse, evict. One client whose extent has three members,
+ * A slab's life: allocate, write, fail, rejoin, mend, replace, revoke, zero, reuse, evict, drop. One client whose extent has three members,
  * three donors with one slab each and a spare, two pages, two frames. Every actor is a loop of atomic steps over the state below, so the
  * states of the model are all there is. Faults and requests have budgets (the numbers that follow), so every run ends, and how it ends is judged.
  *
@@ -29,6 +29,9 @@
 #endif
 #ifndef EVICTS
 #define EVICTS	0	/* donors that want their memory back */
+#endif
+#ifndef DROPS
+#define DROPS	0	/* of these, that cannot wait until there is another copy */
 #endif
 #ifndef RESTARTS
 #define RESTARTS 0	/* the client's daemon killed and started again */
@@ -83,8 +86,10 @@ byte release[ND];		/* RELEASE on its way: the slab's key */
 /* a rejoined member's extent; a replacement: member, target, its key, frames to push, members that were pushed from in vain */
 mtype r_step = IDLE; byte r_i, r_seen;
 mtype o_step = IDLE; byte o_i, o_t, o_key, o_gen, o_todo, o_tried, o_src = NOBODY, o_seen, o_old, o_oldkey;
+/* a member that leaves before there is another copy */
+mtype v_step = IDLE; byte v_i, v_gen, v_seen, v_old, v_oldkey;
 bool o_sent;			/* a PUSH of the lowest frame of o_todo is in the air */
-byte o_q, o_v;
+byte o_q, o_v, o_num;		/* o_num: the target's peer number, under which it was planned */
 byte pushers = PUSHER;
 
 /* donors */
@@ -95,13 +100,13 @@ mtype owner[ND] = VACANT;
 byte key[ND], keys[ND];		/* the region's (0: none); the last one made: they never repeat */
 byte qp[ND];			/* the client's queue pair that it has open */
 byte fence[ND];			/* other donors' queue pairs up to this number are destroyed */
-bool evict[ND];
+bool evict[ND], urgent[ND];
 byte mem[8];			/* ND * NF */
 /* one late packet per donor */
 byte late_q[ND], late_key[ND], late_fr[ND], late_v[ND];
 bool late_ref[ND];		/* its bytes are still to be fetched from staging */
 
-byte stores = STORES, frees = FREES, loads = LOADS, kills = KILLS, breaks = BREAKS, cuts = CUTS, evicts = EVICTS, restarts = RESTARTS,
+byte stores = STORES, frees = FREES, loads = LOADS, kills = KILLS, breaks = BREAKS, cuts = CUTS, evicts = EVICTS, drops = DROPS, restarts = RESTARTS,
 	lates = LATES, others = OTHERS;
 byte hit;			/* faults meet the donors in their order, unless -DANY_ORDER */
 hidden byte i;
@@ -110,6 +115,7 @@ hidden byte i;
 #define MEM(d, f)	mem[(d) * NF + (f)]
 #define BITS(m)		(m_missed[m] | m_mending[m])
 #define LIVE(m)		(k_state[m_donor[m]] == FARSWAP_PEER_LIVE && k_num[m_donor[m]] == m_peer[m])
+#define WHOLE(m)	(LIVE(m) && !m_gone[m] && BITS(m) == 0)
 #define ANYLIVE		(LIVE(0) || LIVE(1) || LIVE(2))
 /* the memory is there and holds page s */
 #define HOLDS(m, s)	(session[m_donor[m]] == SESSION_OPEN && key[m_donor[m]] == m_key[m] && MEM(m_donor[m], at[s]) == seq[s])
@@ -162,6 +168,8 @@ inline strike(d)
 /* every change of a slot's and of a kernel peer's state, by name: tests/model/names compares them with the tables in kmod/README.md */
 inline slot_move(s, from, to) { assert(slot[s] == from); slot[s] = to }
 inline peer_move(d, from, to) { assert(k_state[d] == from); k_state[d] = to }
+
+inline wanted_no_more(d) { evict[d] = false; urgent[d] = false }
 
 inline land(d, fr, v)
 {
@@ -405,6 +413,21 @@ end:	do
 /* why a member is to be replaced: its memory is gone; not reached for replace_after; its donor wants the slab back */
 #define REPLACED(m)	(m_gone[m] || (p_state[m_donor[m]] == PEER_SUSPECT && cut[m_donor[m]]) || \
 			 (evict[m_donor[m]] && LIVE(m) && p_state[m_donor[m]] == PEER_LIVE))
+/* such a member is in the set no more: its place waits for another, and it is under no number that any peer has */
+#define NO_NUMBER	0
+#define NO_KEY		255
+/* all the others are live and have all; else one that is just being lost might have been the last */
+#ifdef DROPS_THE_LAST
+#define SPARED(m)	true
+#else
+#ifdef DROPS_FROM_DEGRADED
+#define SPARED(m)	((m != 0 && WHOLE(0)) || (m != 1 && WHOLE(1)) || (m != 2 && WHOLE(2)))
+#else
+#define SPARED(m)	((m == 0 || WHOLE(0)) && (m == 1 || WHOLE(1)) && (m == 2 || WHOLE(2)))
+#endif
+#endif
+#define DROPS_IT(m)	(urgent[m_donor[m]] && LIVE(m) && p_state[m_donor[m]] == PEER_LIVE && !m_gone[m] && SPARED(m))
+#define DROPS_ONE(m)	(v_step == IDLE && o_step == IDLE && r_step == IDLE && !sealed && DROPS_IT(m))
 #define FREE_OF(m, d)	(m_donor[m] != (d) || m_gone[m])
 #ifdef NO_GENERATION
 #define GRANTS(d)	(owner[d] == VACANT || (owner[d] == OURS && key[d] && !IN_SET(d)))
@@ -417,7 +440,7 @@ end:	do
 #define BESIDE(m, n)	(!m_gone[m] && !m_gone[n] && m_donor[m] == m_donor[n])
 #define ANYTARGET(m)	(TARGET(m, 0) || TARGET(m, 1) || TARGET(m, 2) || TARGET(m, 3))
 #define PLANS(m)	(o_step == IDLE && REPLACED(m) && ANYTARGET(m) && PUSHABLE(0) && PUSHABLE(1) && (SOURCE(0) || SOURCE(1) || SOURCE(2)))
-#define TARGET_THERE	(k_state[o_t] == FARSWAP_PEER_LIVE && p_state[o_t] == PEER_LIVE && REACHED(o_t))
+#define TARGET_THERE	(k_state[o_t] == FARSWAP_PEER_LIVE && k_num[o_t] == o_num && p_state[o_t] == PEER_LIVE && REACHED(o_t))
 #define UNTRIED(m)	(SOURCE(m) && !(o_tried & BIT(m)))
 #define ANYUNTRIED	(UNTRIED(0) || UNTRIED(1) || UNTRIED(2))
 #define SOURCE_THERE	SOURCE(o_src)
@@ -435,7 +458,7 @@ inline plan(m)
 		keys[o_t]++; key[o_t] = keys[o_t]; owner[o_t] = OURS
 	:: else
 	fi;
-	o_key = key[o_t]; o_step = GRANTED
+	o_key = key[o_t]; o_num = k_num[o_t]; o_step = GRANTED
 }
 
 /* what becomes of a PUSH whose answer will not come */
@@ -449,9 +472,12 @@ inline push_left()
 
 inline forget_plan()
 {
-	o_i = 0; o_t = 0; o_key = 0; o_gen = 0; o_todo = 0; o_tried = 0; o_src = NOBODY; o_seen = 0; o_q = 0; o_old = 0; o_oldkey = 0;
+	o_i = 0; o_t = 0; o_key = 0; o_gen = 0; o_todo = 0; o_tried = 0; o_src = NOBODY; o_seen = 0; o_q = 0; o_num = 0; o_old = 0; o_oldkey = 0;
 	o_step = IDLE
 }
+
+inline drop(m) { v_i = m; v_gen = gen; sealed = true; v_step = SEALED }
+inline forget_drop() { v_i = 0; v_gen = 0; v_seen = 0; v_old = 0; v_oldkey = 0; v_step = IDLE }
 
 inline give_up()
 {
@@ -548,11 +574,32 @@ end:	do
 		fi;
 		forget_plan() }
 
+	/* a donor cannot wait: its member leaves first, and another copy is made later: seal, drain, set, drain, release */
+	:: atomic { DROPS_ONE(0) -> drop(0) }
+	:: atomic { DROPS_ONE(1) -> drop(1) }
+	:: atomic { DROPS_ONE(2) -> drop(2) }
+	:: atomic { (v_step == SEALED || v_step == SETTING) && !DRAINED(v_seen) && !(v_step == SEALED -> SEAL_WAITS(v_seen) : SET_WAITS(v_seen)) ->
+		v_seen++ }
+	:: atomic { v_step == SEALED && DRAINED(v_seen) ->
+		v_seen = 0;
+		if
+#ifdef DROPS_UNSEEN
+		:: true ->
+#else
+		:: v_gen == gen && DROPS_IT(v_i) ->
+#endif
+			v_old = m_donor[v_i]; v_oldkey = m_key[v_i];
+			m_peer[v_i] = NO_NUMBER; m_key[v_i] = NO_KEY; m_missed[v_i] = 0; m_mending[v_i] = 0; m_gone[v_i] = true;
+			gen++; v_step = SETTING
+		:: else -> sealed = false; forget_drop()
+		fi }
+	:: atomic { v_step == SETTING && DRAINED(v_seen) -> sealed = false; release[v_old] = v_oldkey; forget_drop() }
+
 	/* killed and started again: what is sealed is opened, slabs that are in no set go back */
-	:: atomic { restarts > 0 && (o_step != IDLE || r_step != IDLE) && o_step != SETTING && r_step != SETTING ->
+	:: atomic { restarts > 0 && (o_step != IDLE || r_step != IDLE || v_step != IDLE) && o_step != SETTING && r_step != SETTING && v_step != SETTING ->
 		restarts--; push_left();
-		if :: r_step != IDLE || o_step != GRANTED -> sealed = false :: else fi;
-		r_step = IDLE; r_i = 0; r_seen = 0;
+		if :: r_step != IDLE || v_step != IDLE || o_step != GRANTED -> sealed = false :: else fi;
+		r_step = IDLE; r_i = 0; r_seen = 0; forget_drop();
 		if
 		:: o_step != IDLE ->
 #ifndef FORGETS_GRANTS
@@ -572,7 +619,7 @@ proctype Donor(byte d)
 end:	do
 	/* faults */
 	:: atomic { kills > 0 && !dead[d] && MEETS(d) && HELD_WITHOUT(d, 0) && HELD_WITHOUT(d, 1) ->
-		kills--; strike(d); dead[d] = true; qp[d] = 0; MEM(d, 0) = 0; MEM(d, 1) = 0; evict[d] = false;
+		kills--; strike(d); dead[d] = true; qp[d] = 0; MEM(d, 0) = 0; MEM(d, 1) = 0; wanted_no_more(d);
 #ifndef NO_INCARNATION
 		inc[d]++; fence[d] = pushers; key[d] = 0; session[d] = NO_SESSION; owner[d] = (owner[d] == THEIRS -> THEIRS : VACANT)
 #endif
@@ -628,7 +675,7 @@ end:	do
 	:: atomic { release[d] && (session[d] != SESSION_OPEN || key[d] != release[d]) && !dead[d] && !cut[d] -> release[d] = 0 }
 	:: atomic { release[d] && session[d] == SESSION_OPEN && key[d] == release[d] && REACHED(d) ->	/* RELEASE */
 #ifdef NO_REVOKE_BEFORE_ZERO
-		MEM(d, 0) = 0; MEM(d, 1) = 0; owner[d] = VACANT; evict[d] = false;
+		MEM(d, 0) = 0; MEM(d, 1) = 0; owner[d] = VACANT; wanted_no_more(d);
 #else
 		key[d] = 0;
 #endif
@@ -637,13 +684,13 @@ end:	do
 #ifndef NO_ZERO
 		MEM(d, 0) = 0; MEM(d, 1) = 0;
 #endif
-		owner[d] = VACANT; evict[d] = false }
+		owner[d] = VACANT; wanted_no_more(d) }
 	:: atomic { session[d] == SESSION_CLOSING && !dead[d] ->
 #ifndef NO_ZERO
 		MEM(d, 0) = 0; MEM(d, 1) = 0;
 #endif
 		if :: owner[d] == OURS -> owner[d] = VACANT :: else fi;
-		evict[d] = false; session[d] = NO_SESSION }
+		wanted_no_more(d); session[d] = NO_SESSION }
 #ifdef RELEASES_WHEN_ALONE
 	:: atomic { cut[d] && !dead[d] && session[d] == SESSION_OPEN && k_state[d] == FARSWAP_PEER_LOST ->
 		qp[d] = 0; fence[d] = pushers; key[d] = 0; session[d] = SESSION_CLOSING }
@@ -655,12 +702,12 @@ end:	do
 		MEM(d, 0) = 0; MEM(d, 1) = 0;
 #endif
 		owner[d] = VACANT }
+	:: atomic { drops > 0 && evict[d] && !urgent[d] -> drops--; urgent[d] = true }
 	:: atomic { evicts > 0 && !evict[d] && !dead[d] && MEETS(d) && owner[d] == OURS && IN_SET(d) -> evicts--; strike(d); evict[d] = true }
 	od
 }
 
 #define ENDED(s)	(slot[s] == FARSWAP_SLOT_EMPTY || slot[s] == FARSWAP_SLOT_STORED)
-#define WHOLE(m)	(LIVE(m) && !m_gone[m] && BITS(m) == 0)
 
 /* the rules that hold in every state, and what must have come about when nothing is left to happen */
 proctype Judge()
@@ -686,7 +733,7 @@ end:	do
 	od
 }
 
-/* page 0 is stored in frame 0 on the first three donors, or the first two missed it; all four are connected */
+/* page 0 is stored in frame 0 on the first three donors, or the first or first two missed it; all four are connected */
 init {
 	atomic {
 		slot[0] = FARSWAP_SLOT_STORED; slot[1] = FARSWAP_SLOT_EMPTY; seqs = 1; seq[0] = 1;
@@ -703,7 +750,11 @@ init {
 		:: else -> break
 		od;
 #ifdef ONE_GOOD_COPY
-		MEM(0, 0) = 0; MEM(1, 0) = 0; m_missed[0] = 1; m_missed[1] = 1; hit = ND;
+#define TWO_GOOD_COPIES
+		MEM(1, 0) = 0; m_missed[1] = 1;
+#endif
+#ifdef TWO_GOOD_COPIES
+		MEM(0, 0) = 0; m_missed[0] = 1; hit = ND;
 #endif
 		run Kernel(); run Manager(); run Donor(0); run Donor(1); run Donor(2); run Donor(3); run Judge()
 	}
