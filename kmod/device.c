@@ -323,6 +323,8 @@ static const char *extent_error(int error)
 		return "the extent exists, or one has a member's slab";
 	case -ENOSPC:
 		return "the device has all the extents that it can use";
+	case -ENODATA:
+		return "a member with every page right leaves, and too few others have";
 	case -ENOMEM:
 		return "out of memory: the extent's tables";
 	default:

@@ -134,6 +134,37 @@ static int records_share(const struct fsw_set *old, struct fsw_set *new, struct 
 	return 0;
 }
 
+static bool inherits(const struct fsw_set *new, u8 record, u32 whole)
+{
+	unsigned int i;
+
+	for (i = 0; i < new->nr; i++)
+		if (new->record[i] == record && !(whole & 1 << record))
+			return true;
+	return false;
+}
+
+static bool is_good(const struct fsw_extent *e, const struct fsw_set *set, unsigned int i, u32 whole)
+{
+	return fsw_peer_live(set->members[i].peer) && (whole & 1 << set->record[i] || !READ_ONCE(e->records[set->record[i]].any));
+}
+
+/*
+ * A live member with every frame right leaves, and more than one less than copies, or none, of those that stay or come are such. Whatever has been
+ * lost since that was chosen: no copy is given up of a set that is degraded, and never the last.
+ */
+static bool too_few_stay(const struct fsw_extents *x, const struct fsw_extent *e, const struct fsw_set *old, const struct fsw_set *new, u32 whole)
+{
+	unsigned int i, good = 0;
+	bool leaves = false;
+
+	for (i = 0; i < old->nr; i++)
+		leaves |= is_good(e, old, i, 0) && !inherits(new, old->record[i], whole);
+	for (i = 0; i < new->nr; i++)
+		good += is_good(e, new, i, whole);
+	return leaves && (!good || good + 1 < x->copies);
+}
+
 /* Put the set in the place of the sealed extent's. */
 static int set_change(struct fsw_core *core, u64 id, struct fsw_set *new, struct fsw_peer *const *succeeds, struct fsw_extent **extent,
 		      u32 *whole)
@@ -147,6 +178,8 @@ static int set_change(struct fsw_core *core, u64 id, struct fsw_set *new, struct
 		return ret;
 	old = rcu_dereference_protected(e->set, lockdep_is_held(&x->lock));
 	ret = fsw_slabs_shared(x, e, new->members, new->nr) ? -EEXIST : records_share(old, new, succeeds, whole);
+	if (!ret && too_few_stay(x, e, old, new, *whole))
+		ret = -ENODATA;
 	if (ret) {
 		smp_store_release(&e->sealed, FSW_SEALED);
 		return ret;

@@ -341,6 +341,29 @@ static void a_set_that_makes_no_sense_is_refused(void **state)
 	loads_are(1);
 }
 
+static void the_last_good_copy_does_not_leave(void **state)
+{
+	struct fsw_member members[FARSWAP_COPIES_MAX];
+	struct fsw_peer *succeeds[FARSWAP_COPIES_MAX];
+
+	(void)state;
+	world_kill(1);
+	store_all(2);
+	world_quiet();
+	assert_int_equal(extent(0).members[1].missed, PAGES);
+	members_now(members, succeeds);
+	world_reconnect(1);
+	members[1].peer = &world.peers[1]->peer;
+	assert_int_equal(fsw_extent_seal(core, 1, 1), 0);
+	assert_int_equal(fsw_extent_set(core, 1, 2, members + 1, 1, succeeds + 1), -ENODATA);	/* it has missed pages */
+	world_kill(0);
+	assert_int_equal(fsw_extent_set(core, 1, 2, members, 2, succeeds), -ENODATA);		/* and the other is dead */
+	assert_true(extent(0).sealed);
+	assert_int_equal(fsw_extent_set(core, 1, 2, members + 2, 1, succeeds + 2), 0);		/* they may leave */
+	assert_int_equal(extent(0).nr, 1);
+	loads_are(2);
+}
+
 #define MEMBERS(f) cmocka_unit_test_setup_teardown(f, start, stop)
 
 int main(void)
@@ -355,6 +378,7 @@ int main(void)
 		MEMBERS(a_load_waits_for_lost_members_to_come_back),
 		MEMBERS(a_member_is_replaced_by_a_whole_copy),
 		MEMBERS(what_a_member_missed_is_mended_when_it_is_back),
+		MEMBERS(the_last_good_copy_does_not_leave),
 		MEMBERS(a_slot_with_no_good_copy_does_not_hold_up_the_rest),
 		MEMBERS(a_set_that_makes_no_sense_is_refused),
 	};
