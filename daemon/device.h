@@ -89,7 +89,10 @@ struct device_peer {
 	uint64_t full_until_ns;		/* not asked for grants before */
 	bool swept, listing;		/* it holds no slab for nothing from an earlier time; LIST is in the air */
 	uint64_t listed;		/* slabs up to that number are seen to */
-	uint64_t asked_slabs[DEVICE_ASKED_MAX];	/* its donor wants them back; only while it says that its memory is short */
+	struct device_asked {
+		uint64_t slab;
+		bool urgent;		/* even before there is another copy */
+	} asked_slabs[DEVICE_ASKED_MAX];	/* its donor wants them back; only while it says that its memory is short */
 	unsigned int n_asked;
 	bool telling, told_all;		/* ACTIVITY is in the air: of its slabs */
 	uint64_t told_from, told_to;	/* above the one, up to the other */
@@ -290,8 +293,8 @@ bool even_over(uint64_t extent);
 
 /* leave.c: tell donors whose memory is short about their slabs; each second */
 void leave_look(void);
-/* does the donor want it back? */
-bool leave_asked(const struct device_peer *peer, uint64_t slab);
+/* what its donor said when it asked for the slab back; NULL: it did not */
+const struct device_asked *leave_asked(const struct device_peer *peer, uint64_t slab);
 
 /* upkeep.c: what is done each second while the device is up */
 void upkeep_advance(void);

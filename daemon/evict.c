@@ -76,8 +76,6 @@ size_t evict_choose(const struct evict_slab *slabs, size_t n, unsigned int e, si
 
 static unsigned int harm(const struct evict_slab *slab)
 {
-	if (slab->refused)
-		return 3;
 	if (slab->overdue)
 		return 0;
 	return slab->asked ? 1 : 2;
@@ -87,7 +85,7 @@ static bool is_less_harm(const struct evict_slab *a, const struct evict_slab *b)
 {
 	if (harm(a) != harm(b))
 		return harm(a) < harm(b);
-	return (a->known ? a->activity : 0) < (b->known ? b->activity : 0);
+	return is_less_active(a, b);
 }
 
 size_t evict_revoke(const struct evict_slab *slabs, size_t n, unsigned int e, size_t *out)
@@ -95,7 +93,7 @@ size_t evict_revoke(const struct evict_slab *slabs, size_t n, unsigned int e, si
 	size_t i, got = 0;
 
 	for (i = 0; i < n; i++)
-		if (!slabs[i].last)
+		if (slabs[i].known && !slabs[i].refused)
 			got = insert(slabs, out, got, e, i, is_less_harm);
 	return got;
 }
@@ -109,15 +107,11 @@ uint64_t evict_activity(uint64_t activity, uint64_t operations)
 	return activity - activity / WEIGHT + (operations << EVICT_ACTIVITY_SHIFT) / WEIGHT;
 }
 
-struct evict_answer evict_answer(const struct plan_extent *extent, unsigned int member, unsigned int copies, bool moving)
+bool evict_agrees(const struct plan_extent *extent, unsigned int copies, bool moving)
 {
-	unsigned int i, live = 0, others = 0;
+	unsigned int i, live = 0;
 
-	for (i = 0; i < extent->n; i++) {
-		if (extent->members[i] != STANDING_LIVE)
-			continue;
-		live++;
-		others += i != member;
-	}
-	return (struct evict_answer) { .moves = live >= copies && !moving && !extent->sealed, .last = !others };
+	for (i = 0; i < extent->n; i++)
+		live += extent->members[i] == STANDING_LIVE;
+	return live >= copies && !moving && !extent->sealed;
 }

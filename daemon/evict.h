@@ -28,7 +28,6 @@ struct evict_slab {
 	bool asked;		/* its owner has agreed to move it */
 	bool overdue;		/* and is late */
 	bool refused;		/* its owner will not, for now: the set is degraded */
-	bool last;		/* its owner has no other good copy */
 	bool known;		/* activity is */
 	uint64_t activity;
 };
@@ -40,8 +39,8 @@ size_t evict_owners(const struct evict_slab *slabs, const size_t *sample, size_t
 /* the e least active of those that are known and can be asked for; their indices to out, the least active first */
 size_t evict_choose(const struct evict_slab *slabs, size_t n, unsigned int e, size_t *out);
 /*
- * Which e are revoked, when there must be some: those that are late, then those that are asked for, then by activity, unknown as if it were
- * none; one of a degraded set only then; one that its owner has no other good copy of never.
+ * Which e are revoked, when there must be some: those that are late, then those that are asked for, then the least active. It is the owner that
+ * gives a slab up, so none whose owner tells nothing, or refuses.
  */
 size_t evict_revoke(const struct evict_slab *slabs, size_t n, unsigned int e, size_t *out);
 
@@ -53,12 +52,10 @@ size_t evict_revoke(const struct evict_slab *slabs, size_t n, unsigned int e, si
  */
 uint64_t evict_activity(uint64_t activity, uint64_t operations);
 
-struct evict_answer {
-	bool moves;		/* false: not now, its set is degraded or another of its members is just being moved */
-	bool last;		/* there is no other good copy: it must not be revoked */
-};
-
-/* a donor asks that this member be moved; moving: another member of the set is on its way already */
-struct evict_answer evict_answer(const struct plan_extent *extent, unsigned int member, unsigned int copies, bool moving);
+/*
+ * A donor asks that a member of this set be moved, or given up: false: not now, the set is degraded, sealed, or another of its members is just
+ * being moved.
+ */
+bool evict_agrees(const struct plan_extent *extent, unsigned int copies, bool moving);
 
 #endif

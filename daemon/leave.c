@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Slabs whose donors want them back because their memory is short. While a donor says so, it is told each second how active our slabs there
- * are and which of them cannot be spared now; its answer names those that it asks for. These are moved like any others (repair.h).
+ * are and which of them cannot be spared now; its answer names those that it asks for. These are moved like any others (repair.h); one
+ * that cannot wait leaves its set before there is another copy.
  */
 #include <endian.h>
 #include <stdlib.h>
@@ -16,14 +17,14 @@ struct told {
 	uint32_t flags;
 };
 
-bool leave_asked(const struct device_peer *peer, uint64_t slab)
+const struct device_asked *leave_asked(const struct device_peer *peer, uint64_t slab)
 {
 	unsigned int i;
 
 	for (i = 0; i < peer->n_asked; i++)
-		if (peer->asked_slabs[i] == slab)
-			return true;
-	return false;
+		if (peer->asked_slabs[i].slab == slab)
+			return &peer->asked_slabs[i];
+	return NULL;
 }
 
 /* is another copy of the extent on its way? */
@@ -46,7 +47,7 @@ static uint32_t flags_of(const struct device_extent *extent, unsigned int member
 	for (i = 0; i < extent->n; i++)
 		view.members[i] = peer_standing(extent->members[i].peer) == STANDING_LIVE && !extent->members[i].missed ?
 				  STANDING_LIVE : STANDING_SUSPECT;
-	return evict_answer(&view, member, device.copies, moves(extent, member)).moves ? 0 : FARSWAP_SLAB_STAYS;
+	return evict_agrees(&view, device.copies, moves(extent, member)) ? 0 : FARSWAP_SLAB_STAYS;
 }
 
 static int by_slab(const void *a, const void *b)
@@ -89,11 +90,11 @@ static void take(struct device_peer *peer, const struct farswap_msg_listed *aske
 	unsigned int i, n = 0;
 
 	for (i = 0; i < peer->n_asked; i++)
-		if (peer->asked_slabs[i] <= peer->told_from || peer->asked_slabs[i] > peer->told_to)
+		if (peer->asked_slabs[i].slab <= peer->told_from || peer->asked_slabs[i].slab > peer->told_to)
 			peer->asked_slabs[n++] = peer->asked_slabs[i];
 	for (i = 0; i < le32toh(asked->n) && n < DEVICE_ASKED_MAX; i++)
 		if (le64toh(asked->slabs[i]) > peer->told_from && le64toh(asked->slabs[i]) <= peer->told_to)
-			peer->asked_slabs[n++] = le64toh(asked->slabs[i]);
+			peer->asked_slabs[n++] = (struct device_asked) { le64toh(asked->slabs[i]), le32toh(asked->urgent) >> i & 1 };
 	peer->n_asked = n;
 }
 

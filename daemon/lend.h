@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a donor does about its memory: how much it offers, how many slabs it asks their owners to move away, how many it revokes. Which
+ * What a donor does about its memory: how much it offers, how many slabs it asks their owners to move away, how many it revokes, by their owners' hands. Which
  * ones is evict.h's. Pure: no I/O, no clock; the caller looks every second or so, and at once when the kernel tells of pressure.
  */
 #ifndef FARSWAP_LEND_H

@@ -70,6 +70,12 @@ struct all {
 	size_t n;
 };
 
+static void forget(struct slab *slab)
+{
+	slab->asked_ns = 0;
+	slab->urgent = false;
+}
+
 static bool is_fresh(const struct slab *slab, uint64_t now)
 {
 	return slab->told_ns && now - slab->told_ns < FRESH_NS;
@@ -95,10 +101,11 @@ static bool gather(struct all *all)
 			bool known = is_fresh(slab, now);
 
 			if (!known)
-				slab->asked = false;	/* its owner is not heard of: another may take its place */
+				forget(slab);	/* its owner is not heard of: another may take its place */
 			all->slabs[all->n] = (struct evict_slab) {
 				.owner = owner,
-				.asked = slab->asked,
+				.asked = slab->asked_ns,
+				.overdue = slab->asked_ns && now - slab->asked_ns >= LEND_DEADLINE_NS,
 				.refused = known && slab->stays,
 				.known = known,
 				.activity = slab->activity,
@@ -144,7 +151,7 @@ static void ask(struct all *all, uint32_t e)
 		drawn[i] = all->slabs[sample[i]];
 	got = evict_choose(drawn, n, e, chosen);
 	for (i = 0; i < got; i++)
-		all->at[sample[chosen[i]]]->asked = true;
+		all->at[sample[chosen[i]]]->asked_ns = now;
 	if (got)
 		farswap_log_limited(&limit, "memory is short: %zu slabs are asked back, %u of %zu are", got, lender_asked(), all->n);
 	seed = same;
@@ -156,19 +163,37 @@ static void forget_asked(const struct all *all)
 	size_t i;
 
 	for (i = 0; i < all->n; i++)
-		all->at[i]->asked = false;
+		forget(all->at[i]);
 	choosing_ns = 0;
 }
 
-/* ---- each second ---- */
-
-/* none is revoked yet: what would be is asked for, too */
-static uint32_t to_ask(const struct lend_step *step, uint32_t asked)
+/* so many are to be given up, those included that are on their way */
+static void give_up(struct all *all, uint32_t e)
 {
-	uint32_t all = step->ask + step->revoke, room = asked < LEND_ASKED_MAX ? LEND_ASKED_MAX - asked : 0;
+	size_t i, n, *chosen;
+	uint32_t urgent = 0;
 
-	return donor_drained() ? 0 : all < room ? all : room;	/* when it is drained, all are */
+	for (i = 0; i < all->n; i++)
+		urgent += all->at[i]->urgent;
+	if (e <= urgent)
+		return;
+	chosen = calloc(e, sizeof(*chosen));
+	n = chosen ? evict_revoke(all->slabs, all->n, e, chosen) : 0;
+	for (i = 0; i < n && urgent < e; i++) {
+		struct slab *slab = all->at[chosen[i]];
+
+		if (slab->urgent)
+			continue;
+		urgent++;
+		slab->urgent = true;
+		if (!slab->asked_ns)
+			slab->asked_ns = farswap_now_ns();
+	}
+	free(chosen);
+	farswap_log_limited(&limit, "memory is short: of %zu slabs %u are to be given up at once, %u would be enough", all->n, urgent, e);
 }
+
+/* ---- each second ---- */
 
 static void look(void)
 {
@@ -188,16 +213,20 @@ static void look(void)
 	pressed = false;
 	now.lent = (uint32_t)all.n;
 	now.returning = slab_count() - now.lent;
-	for (i = 0; i < all.n; i++)
+	for (i = 0; i < all.n; i++) {
 		now.asked += all.slabs[i].asked;
+		now.overdue += all.slabs[i].overdue;
+	}
 	step = lend_look(&lend, &marks, &now);
 	if (lend.state != before)
-		farswap_log("memory: %s, %llu MiB available (low mark %llu, high mark %llu), %u slabs lent", lend_state_name(lender_state()),
+		farswap_log("memory: %s, %llu MiB available (low mark %llu, high mark %llu), %u slabs lent", lend_state_name(lend.state),
 			    (unsigned long long)free_mib, (unsigned long long)marks.low >> 20, (unsigned long long)marks.high >> 20, now.lent);
 	offered = step.offered ? step.offered + now.returning : 0;
 	if (lend.state == LEND_OFFERS || lend.state == LEND_HOLDS)
 		forget_asked(&all);
-	wanted = to_ask(&step, now.asked);
+	if (step.revoke)
+		give_up(&all, step.revoke);
+	wanted = donor_drained() ? 0 : step.ask;	/* when it is drained, all are asked for */
 	if (wanted)
 		ask(&all, wanted);
 	gathered(&all);
@@ -281,7 +310,7 @@ bool lender_is_short(void)
 
 enum lend_state lender_state(void)
 {
-	return lend.state == LEND_REVOKES ? LEND_ASKS : lend.state;
+	return lend.state;
 }
 
 uint32_t lender_asked(void)
@@ -292,7 +321,19 @@ uint32_t lender_asked(void)
 
 	while ((session = session_next(session)))
 		for (slab = session->slabs; slab; slab = slab->next)
-			n += slab->asked;
+			n += slab->asked_ns != 0;
+	return n;
+}
+
+uint32_t lender_urgent(void)
+{
+	struct session *session = NULL;
+	struct slab *slab;
+	uint32_t n = 0;
+
+	while ((session = session_next(session)))
+		for (slab = session->slabs; slab; slab = slab->next)
+			n += slab->urgent;
 	return n;
 }
 
@@ -309,13 +350,13 @@ static void note(struct session *session, const struct farswap_msg_activity *tol
 		slab->activity = le64toh(told->slabs[i].activity);
 		slab->stays = le32toh(told->slabs[i].flags) & FARSWAP_SLAB_STAYS;
 		if (slab->stays)
-			slab->asked = false;	/* another is, in its place */
+			forget(slab);		/* another is asked for in its place */
 	}
 }
 
 void lender_told(struct session *session, const struct farswap_msg_activity *told, union farswap_msg *answer)
 {
-	uint32_t i, n = 0;
+	uint32_t i, n = 0, urgent = 0;
 	struct all all;
 
 	note(session, told);
@@ -328,8 +369,11 @@ void lender_told(struct session *session, const struct farswap_msg_activity *tol
 	for (i = 0; i < le32toh(told->n); i++) {
 		const struct slab *slab = session_slab(session, le64toh(told->slabs[i].slab));
 
-		if (slab && slab->asked)
-			answer->listed.slabs[n++] = told->slabs[i].slab;
+		if (!slab || !slab->asked_ns)
+			continue;
+		urgent |= (uint32_t)slab->urgent << n;
+		answer->listed.slabs[n++] = told->slabs[i].slab;
 	}
 	answer->listed.n = htole32(n);
+	answer->listed.urgent = htole32(urgent);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A donor's memory: looked at each second, and when the kernel tells of pressure. What is done about it is lend.h's to say, and to which slabs evict.h's:
- * how much is offered, and which slabs their owners are asked to move. None is revoked yet.
+ * how much is offered, which slabs their owners are asked to move, and which they are to give up at once. It is they who do: a donor that revoked by
+ * itself could take the last good copy together with another that does the same.
  */
 #ifndef FARSWAP_LENDER_H
 #define FARSWAP_LENDER_H
@@ -22,8 +23,9 @@ uint32_t lender_room(void);
 /* owners are to tell how active their slabs are */
 bool lender_is_short(void);
 enum lend_state lender_state(void);
-/* slabs that their owners are asked for and have not moved yet */
+/* slabs that their owners are asked for and have not moved yet; of these, those to be given up at once */
 uint32_t lender_asked(void);
+uint32_t lender_urgent(void);
 /* what an owner tells of its slabs; answer gets those of them that it is asked for */
 void lender_told(struct session *session, const struct farswap_msg_activity *told, union farswap_msg *answer);
 

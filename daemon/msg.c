@@ -272,14 +272,15 @@ static enum farswap_msg_verdict check_checked(const struct farswap_msg_checked *
 	return FARSWAP_MSG_GOOD;
 }
 
-static enum farswap_msg_verdict check_listed(const struct farswap_msg_listed *msg)
+static enum farswap_msg_verdict check_listed(const struct farswap_msg_listed *msg, bool asked)
 {
 	uint32_t i, n = le32toh(msg->n);
 	uint64_t last = 0;
 
 	if (!msg->session || n > FARSWAP_LIST_SLABS)
 		return FARSWAP_MSG_BAD_RANGE;
-	if (msg->reserved || !farswap_all_zero(msg->slabs + n, sizeof(msg->slabs) - n * sizeof(msg->slabs[0])))
+	if (le32toh(msg->urgent) & ~((1ull << (asked ? n : 0)) - 1) ||
+	    !farswap_all_zero(msg->slabs + n, sizeof(msg->slabs) - n * sizeof(msg->slabs[0])))
 		return FARSWAP_MSG_BAD_RESERVED;
 	for (i = 0; i < n; i++) {
 		if (le64toh(msg->slabs[i]) <= last)
@@ -380,7 +381,7 @@ enum farswap_msg_verdict farswap_msg_check(const void *data, size_t bytes)
 		return msg.list.session ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RANGE;
 	case FARSWAP_MSG_LISTED:
 	case FARSWAP_MSG_ASKED:
-		return check_listed(&msg.listed);
+		return check_listed(&msg.listed, type == FARSWAP_MSG_ASKED);
 	case FARSWAP_MSG_ACTIVITY:
 		return check_activity(&msg.activity);
 	default:

@@ -28,12 +28,16 @@ static unsigned int count(const struct plan_extent *extent, enum standing standi
 
 enum extent_step plan_extent(const struct plan_extent *extent, unsigned int copies)
 {
-	unsigned int leaving = count(extent, STANDING_LEAVING), live = count(extent, STANDING_LIVE) + leaving;
+	unsigned int urgent = count(extent, STANDING_URGENT), leaving = count(extent, STANDING_LEAVING) + urgent;
+	unsigned int live = count(extent, STANDING_LIVE) + leaving;
 
 	if (extent->sealed)
 		return EXTENT_UNSEAL;
 	if (count(extent, STANDING_MOVED))
 		return EXTENT_SUCCEED;
+	/* never two by choice, nor one of a degraded set: of those that are left one may just be lost, and not be known to be */
+	if (urgent && live > 1 && live >= copies)
+		return EXTENT_DROP;
 	if (extent->n - count(extent, STANDING_LOST) < copies && live)
 		return EXTENT_REPLACE;
 	return leaving && live >= copies ? EXTENT_MOVE : EXTENT_FINE;
@@ -44,14 +48,16 @@ unsigned int plan_rank(const struct plan_extent *extent, unsigned int copies, ui
 	enum extent_step step = plan_extent(extent, copies);
 
 	if (step == EXTENT_UNSEAL)
-		return FARSWAP_COPIES_MAX + 3;
+		return FARSWAP_COPIES_MAX + 4;
 	if (step == EXTENT_FINE || now_ns < extent->retry_ns)
 		return 0;
 	if (step == EXTENT_SUCCEED)
+		return FARSWAP_COPIES_MAX + 3;
+	if (step == EXTENT_DROP)
 		return FARSWAP_COPIES_MAX + 2;
 	if (step == EXTENT_MOVE)
 		return 1;
-	return FARSWAP_COPIES_MAX + 1 - count(extent, STANDING_LIVE) - count(extent, STANDING_LEAVING);
+	return FARSWAP_COPIES_MAX + 1 - count(extent, STANDING_LIVE) - count(extent, STANDING_LEAVING) - count(extent, STANDING_URGENT);
 }
 
 static bool is_better(const struct plan_source *a, const struct plan_source *b)

@@ -36,6 +36,7 @@ enum suspect_step plan_suspect(const struct plan_suspect *suspect, uint64_t now_
 enum standing {
 	STANDING_LIVE,
 	STANDING_LEAVING,	/* live, and its donor wants the slab back */
+	STANDING_URGENT,	/* the same, it cannot wait, and all the others are live and known to have all */
 	STANDING_SUSPECT,	/* may come back */
 	STANDING_MOVED,		/* came back under another number */
 	STANDING_LOST,		/* for good */
@@ -51,6 +52,7 @@ struct plan_extent {
 enum extent_step {
 	EXTENT_FINE,		/* nothing to do, or nothing that can be done by now */
 	EXTENT_REPLACE,		/* a copy is missing, and there is a live one to make it from */
+	EXTENT_DROP,		/* all members are named, and one is to leave before there is another copy */
 	EXTENT_MOVE,		/* all copies are there, and one is to be made elsewhere in the place of one that is leaving */
 	EXTENT_SUCCEED,		/* a member goes by another number now */
 	EXTENT_UNSEAL,		/* left sealed by a change that did not come to its end */

@@ -129,6 +129,24 @@ bool repair_leaves(const struct device_extent *extent, unsigned int member)
 	return peer && (peer->link->drained || leave_asked(peer, extent->members[member].slab) || even_moves(extent->number, peer->number));
 }
 
+/* as far as is known, all other members have all that the extent holds; the kernel looks again when the members are set */
+static bool is_spared(const struct device_extent *extent, unsigned int member)
+{
+	unsigned int i;
+
+	for (i = 0; i < extent->n; i++)
+		if (i != member && (peer_standing(extent->members[i].peer) != STANDING_LIVE || extent->members[i].missed))
+			return false;
+	return extent->n > 1 && extent->n >= device.copies;
+}
+
+static enum standing leaving_as(const struct device_extent *extent, unsigned int member, const struct device_peer *peer)
+{
+	const struct device_asked *asked = leave_asked(peer, extent->members[member].slab);
+
+	return asked && asked->urgent && is_spared(extent, member) ? STANDING_URGENT : STANDING_LEAVING;
+}
+
 static void view_of(const struct device_extent *extent, struct plan_extent *view)
 {
 	unsigned int i;
@@ -139,22 +157,24 @@ static void view_of(const struct device_extent *extent, struct plan_extent *view
 
 		view->members[i] = peer_standing(extent->members[i].peer);
 		if (view->members[i] == STANDING_LIVE && repair_leaves(extent, i) && can_leave(peer))
-			view->members[i] = STANDING_LEAVING;
+			view->members[i] = leaving_as(extent, i, peer);
 	}
 }
 
-/* the peer whose copy is to be moved now; 0: none, it is not time for that */
+/* the peer whose copy is to be moved, or dropped, now; 0: none, it is not time for that */
 static uint32_t leaver_of(const struct device_extent *extent)
 {
 	struct plan_extent view;
+	enum extent_step step;
 	unsigned int i;
 
 	view_of(extent, &view);
-	if (plan_extent(&view, device.copies) != EXTENT_MOVE)
-		return 0;
-	for (i = 0; view.members[i] != STANDING_LEAVING; i++)
-		;
-	return extent->members[i].peer;
+	step = plan_extent(&view, device.copies);
+	for (i = 0; i < extent->n; i++)
+		if ((step == EXTENT_MOVE && (view.members[i] == STANDING_LEAVING || view.members[i] == STANDING_URGENT)) ||
+		    (step == EXTENT_DROP && view.members[i] == STANDING_URGENT))
+			return extent->members[i].peer;
+	return 0;
 }
 
 static const struct device_extent *placed;	/* a target is looked for, for a copy of it */
@@ -267,6 +287,11 @@ static bool begin(struct device_extent *extent, enum extent_step step)
 	}
 	if (step == EXTENT_SUCCEED) {
 		r->step = REPAIR_LOCATE;
+		return true;
+	}
+	if (step == EXTENT_DROP) {
+		r->leaver = leaver_of(extent);
+		r->step = REPAIR_SEAL;
 		return true;
 	}
 	target = ahead_take(extent);
@@ -545,7 +570,7 @@ static void on_sealed(int error, const char *why, const struct kernel_answer *an
 
 static void on_set(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
-	const struct device_peer *target = peer_numbered(r->target);
+	const struct device_peer *target = peer_numbered(r->target), *left = peer_numbered(r->moved.peer);
 	struct device_extent *extent = extent_numbered(r->extent);
 
 	(void)answers;
@@ -554,6 +579,11 @@ static void on_set(int error, const char *why, const struct kernel_answer *answe
 	if (error) {
 		repair_fail("members not set: %s", why);
 		return;
+	}
+	if (!r->target && r->moved.peer) {
+		r->drops_done++;
+		farswap_log_limited(&limit, "%s: extent %" PRIu64 " is DEGRADED: %s cannot wait for its memory, and has its slab back", device.name,
+				    r->extent, left ? left->link->node->name : "a lost donor");
 	}
 	if (r->target) {
 		r->extents_done += !r->moved.peer;
@@ -597,7 +627,7 @@ static bool stays(const struct device_member *member)
 	return peer_standing(member->peer) != STANDING_LOST && !is_gone(member);
 }
 
-/* The member that the new copy takes the place of; NULL: none, as another one has been lost meanwhile, so it stays. */
+/* The member that the new copy takes the place of, or that leaves without; NULL: none, as another one has been lost meanwhile, so it stays. */
 static const struct device_member *leaving(const struct device_extent *extent)
 {
 	const struct device_member *leaver = NULL;
@@ -609,7 +639,9 @@ static const struct device_member *leaving(const struct device_extent *extent)
 		else
 			left += stays(&extent->members[i]);
 	}
-	return left + 1 >= device.copies ? leaver : NULL;
+	if (r->target)
+		return left + 1 >= device.copies ? leaver : NULL;
+	return leaver && is_spared(extent, (unsigned int)(leaver - extent->members)) ? leaver : NULL;
 }
 
 /* the new copy was to take the leaver's place in its rack */
@@ -646,7 +678,7 @@ static unsigned int members_after(const struct device_extent *extent, struct dev
 		n++;
 	}
 	if (!r->target)
-		return n;
+		return r->leaver && !leaver ? 0 : n;
 	if (n >= device.copies || n >= FARSWAP_COPIES_MAX || (!leaver && shares_rack(extent)))
 		return 0;
 	members[n] = (struct device_member) {

@@ -5,6 +5,8 @@
  *   a succession        LOCATE ... -> SEAL -> SET
  *   a copy is missing, or leaves
  *                       GRANT at the target -> SEAL -> SUM_GET -> { PUSH ... -> CHECK ... } from each source -> SET
+ *   a copy is to leave before there is another
+ *                       SEAL -> SET
  *   left sealed         OPEN
  *
  * Whatever fails, on whatever step, has one next step: the try is over and the table of extents is stale. It is read anew, a
@@ -54,7 +56,7 @@ struct device_repair {
 	uint64_t extent;
 	uint32_t generation;		/* of the extent before */
 	uint32_t target;		/* peer that gets the copy; 0: none, a succession */
-	uint32_t leaver;		/* peer whose copy it takes the place of, if the others are there still; 0: none */
+	uint32_t leaver;		/* peer whose copy it takes the place of, if the others are there still, or that leaves without; 0: none */
 	struct repair_slab moved;	/* that copy, when it did: it goes back */
 	struct repair_slab copy;	/* there */
 	bool renewed;
@@ -97,6 +99,7 @@ struct device_repair {
 	struct repair_slab orphans[REPAIR_ORPHANS_MAX];	/* granted for nothing, to be given back */
 	uint64_t begun_ns, bytes;	/* since extents were all whole last */
 	uint64_t extents_done, moves_done;	/* copies made since the daemon started: of missing ones, and in the place of others */
+	uint64_t drops_done;			/* copies given up before there was another, as their donors could not wait */
 	char why[300];			/* what hinders, "": nothing */
 };
 

@@ -116,7 +116,8 @@ static void show_lent(struct json_object *status)
 	printf("\nlends: %llu of %llu slabs, %s%s\n", number(lent, "slabs"), number(lent, "limit"), size_text(tool_u64(lent, "bytes")),
 	       json_object_get_boolean(tool_get(lent, "drained")) ? ", DRAINED: all of it is to be moved away" : "");
 	if (strcmp(tool_text(lent, "memory"), "offers"))
-		printf("  memory: %s, %llu slabs asked back\n", tool_text(lent, "memory"), number(lent, "asked"));
+		printf("  memory: %s, %llu slabs asked back, %llu of them at once\n", tool_text(lent, "memory"), number(lent, "asked"),
+		       number(lent, "urgent"));
 	for (i = 0; i < n; i++) {
 		struct json_object *one = json_object_array_get_idx(to, i);
 

@@ -25,7 +25,8 @@ struct slab {
 	uint32_t place;			/* in the memory */
 	struct ibv_mr *mr;		/* NULL once revoked */
 	/* lender.c's: */
-	bool asked;			/* its owner is to move it away */
+	uint64_t asked_ns;		/* its owner is to move it away, since then; 0: it is not */
+	bool urgent;			/* it is to give it up at once, moved or not */
 	uint64_t told_ns;		/* its owner told of it then; 0: never */
 	uint64_t activity;
 	bool stays;			/* its owner will not now */

@@ -51,6 +51,7 @@ static struct json_object *lent(void)
 	put_u64(all, "room", donor_room());
 	put_text(all, "memory", lend_state_name(lender_state()));
 	put_u64(all, "asked", lender_asked());
+	put_u64(all, "urgent", lender_urgent());
 	put(all, "drained", json_object_new_boolean(donor_drained()));
 	while ((session = session_next(session))) {
 		struct json_object *one = json_object_new_object();
@@ -141,6 +142,7 @@ static struct json_object *repair_state(void)
 		put_u64(all, "seconds_left", (uint64_t)((double)progress.bytes_left / progress.bytes_per_s));
 	put_u64(all, "extents_done", repair->extents_done);
 	put_u64(all, "moves_done", repair->moves_done);
+	put_u64(all, "drops_done", repair->drops_done);
 	put_u64(all, "pages_lost", progress.pages_lost);
 	put_text(all, "reason", repair->why);
 	return all;

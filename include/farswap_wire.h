@@ -62,7 +62,7 @@
 #endif
 
 #define FARSWAP_WIRE_MAGIC	0x50575346u	/* "FSWP" read as a little-endian word */
-#define FARSWAP_WIRE_VERSION	6
+#define FARSWAP_WIRE_VERSION	7
 #define FARSWAP_PORT		7474		/* default, TCP for control and the RDMA CM port alike */
 #define FARSWAP_NAME_BYTES	32		/* node names, zero-padded, at most 31 characters */
 #define FARSWAP_TOKEN_BYTES	16
@@ -250,7 +250,7 @@ struct farswap_msg_list {
 	__le64 after;			/* slab; 0: from the first */
 };
 
-#define FARSWAP_SLAB_STAYS	1u	/* it will not be moved now: its set lacks a copy, or another of its copies moves */
+#define FARSWAP_SLAB_STAYS	1u	/* it will not leave now: its set lacks a copy, or another of its copies moves */
 
 struct farswap_msg_activity {
 	struct farswap_msg_head head;
@@ -269,7 +269,7 @@ struct farswap_msg_listed {		/* LISTED, ASKED */
 	struct farswap_msg_head head;
 	__le64 session;
 	__le32 n;
-	__le32 reserved;
+	__le32 urgent;			/* ASKED: bit i: slab i cannot wait until there is another copy; LISTED: 0 */
 	__le64 slabs[FARSWAP_LIST_SLABS];	/* rising; those from n on are 0 */
 };
 

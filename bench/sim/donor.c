@@ -135,8 +135,11 @@ static void revoke(struct cluster *c, uint32_t donor, unsigned int e)
 	size_t *chosen = calloc(e, sizeof(*chosen)), n, i;
 	uint32_t *extents = calloc(e, sizeof(*extents));
 
-	for (i = 0; i < node->lent; i++)
-		slabs[i].last = c->extents[node->slabs[i].extent].n == 1;	/* as its owner tells */
+	for (i = 0; i < node->lent; i++) {		/* as their owners tell */
+		slabs[i].known = true;
+		slabs[i].activity = c->extents[node->slabs[i].extent].activity;
+		slabs[i].refused = c->extents[node->slabs[i].extent].n < COPIES;
+	}
 	n = evict_revoke(slabs, node->lent, e, chosen);
 	for (i = 0; i < n; i++)
 		extents[i] = node->slabs[chosen[i]].extent;

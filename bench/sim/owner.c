@@ -155,15 +155,12 @@ bool owner_agrees(struct cluster *c, uint32_t number, uint32_t donor, uint32_t t
 	uint32_t ids[CANDIDATES + COPIES + 1];
 	struct extent *extent = &c->extents[number];
 	struct plan_extent plan = { .n = extent->n };
-	unsigned int i, member = 0;
+	unsigned int i;
 	size_t n;
 
-	for (i = 0; i < extent->n; i++) {
+	for (i = 0; i < extent->n; i++)
 		plan.members[i] = STANDING_LIVE;
-		if (extent->members[i].donor == donor)
-			member = i;
-	}
-	if (!evict_answer(&plan, member, COPIES, extent->moving).moves)
+	if (!evict_agrees(&plan, COPIES, extent->moving))
 		return false;
 	if (to != NONE) {
 		n = look_around(c, &c->nodes[extent->client], extent, to, view, ids);

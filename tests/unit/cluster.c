@@ -146,7 +146,8 @@ void cluster_short(int node, bool on)
 
 	cluster.links[node].is_short = on;
 	for (s = 0; s < cluster.n_slabs; s++)
-		cluster.slabs[s].asked &= cluster.slabs[s].node != node;
+		if (cluster.slabs[s].node == node)
+			cluster.slabs[s].asked = cluster.slabs[s].urgent = false;
 }
 
 void cluster_end_daemon(int node)
@@ -381,6 +382,7 @@ void cluster_begin(uint64_t s)
 	memset(cluster.pushes, 0, sizeof(cluster.pushes));
 	memset(cluster.donors, 0, sizeof(cluster.donors));
 	cluster.n_slabs = cluster.n_kextents = cluster.n_calls = cluster.n_requests = 0;
+	cluster.hurry = false;
 	cluster.now = 1000000 * MS;
 	farswapd.run_dir = dir;
 	farswapd.conf.slab_bytes = 2 << 20;

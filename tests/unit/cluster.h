@@ -38,7 +38,8 @@
 		fail(); } } while (0)
 
 struct slab {
-	bool there, asked;		/* asked: its donor wants it back */
+	bool there, asked, urgent;	/* its donor wants it back; at once */
+	bool hurried;			/* its owner was told that it is urgent */
 	int node;
 	uint64_t session, extent, incarnation;
 	uint32_t generation, rkey;
@@ -62,7 +63,7 @@ struct cluster {
 	struct link links[NODES];
 	uint64_t now, seed;
 	unsigned long long first_seed;
-	bool kicked, faults;
+	bool kicked, faults, hurry;	/* hurry: donors that are short of memory want some slabs at once */
 	uint64_t unique;
 	struct slab slabs[SLABS];	/* slab n has number n + 1 and address (n + 1) << 30 */
 	unsigned int n_slabs;

@@ -168,18 +168,27 @@ static void serve_list(int node, const struct farswap_msg_list *ask, union farsw
 
 static void serve_activity(const struct farswap_msg_activity *told, union farswap_msg *answer)
 {
-	uint32_t i, n = 0;
+	uint32_t i, n = 0, urgent = 0;
 
 	farswap_msg_make(answer, FARSWAP_MSG_ASKED, 0);
 	answer->listed.session = told->session;
 	for (i = 0; i < le32toh(told->n); i++) {
 		struct slab *slab = &cluster.slabs[le64toh(told->slabs[i].slab) - 1];
 
-		slab->asked |= !told->slabs[i].flags && !cluster_draw(4);
-		if (slab->asked)
-			answer->listed.slabs[n++] = told->slabs[i].slab;
+		if (told->slabs[i].flags)
+			slab->asked = slab->urgent = false;
+		else if (!slab->asked)
+			slab->asked = !cluster_draw(4);
+		else
+			slab->urgent |= cluster.hurry && !cluster_draw(4);
+		if (!slab->asked)
+			continue;
+		slab->hurried |= slab->urgent;
+		urgent |= (uint32_t)slab->urgent << n;
+		answer->listed.slabs[n++] = told->slabs[i].slab;
 	}
 	answer->listed.n = htole32(n);
+	answer->listed.urgent = htole32(urgent);
 }
 
 /* carried out; the push that is under way now, if it was one */

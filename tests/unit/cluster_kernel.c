@@ -200,7 +200,28 @@ static bool somebody_has(const struct kextent *extent, unsigned int f)
 	return false;
 }
 
-/* a copy that is there and can be read leaves only when there are enough without it */
+static bool is_good(const struct kextent *extent, unsigned int member)
+{
+	return cluster_is_live(extent->members[member].peer) && !extent->members[member].missed;
+}
+
+/* kmod/seal.c's */
+static bool too_few_stay(const struct kextent *old, const struct kextent *new)
+{
+	unsigned int m, k, good = 0;
+	bool leaves = false;
+
+	for (m = 0; m < old->n; m++) {
+		for (k = 0; k < new->n && new->members[k].slab != old->members[m].slab; k++)
+			;
+		leaves |= k == new->n && is_good(old, m);
+	}
+	for (k = 0; k < new->n; k++)
+		good += is_good(new, k);
+	return leaves && (!good || good + 1 < COPIES);
+}
+
+/* a copy that is there and can be read leaves only when there are enough without it, or when its donor cannot wait */
 static void check_dropped(const struct kextent *old, const struct kextent *new)
 {
 	unsigned int m, k;
@@ -208,7 +229,8 @@ static void check_dropped(const struct kextent *old, const struct kextent *new)
 	for (m = 0; m < old->n; m++) {
 		for (k = 0; k < new->n && new->members[k].slab != old->members[m].slab; k++)
 			;
-		check(k < new->n || new->n == COPIES || !cluster_is_live(old->members[m].peer) || !cluster.slabs[old->members[m].slab].there);
+		check(k < new->n || new->n == COPIES || !cluster_is_live(old->members[m].peer) || !cluster.slabs[old->members[m].slab].there ||
+		      cluster.slabs[old->members[m].slab].hurried);
 	}
 }
 
@@ -248,6 +270,10 @@ static int set_members(struct kextent *extent, struct nlattr *const *attrs)
 		extent->n++;
 	}
 	check(extent->n && extent->n <= COPIES);
+	if (too_few_stay(&old, extent)) {
+		*extent = old;
+		return -ENODATA;
+	}
 	check_dropped(&old, extent);
 	extent->generation = farswap_nl_u32(attrs, FARSWAP_A_GENERATION);
 	extent->sealed = false;

@@ -261,7 +261,7 @@ static void unused_fields_are_zero(void **state)
 		{ FARSWAP_MSG_ACTIVITY, offsetof(struct farswap_msg_activity, reserved), 32 },
 		{ FARSWAP_MSG_ACTIVITY, offsetof(struct farswap_msg_activity, slabs[1].reserved), 800 },
 		{ FARSWAP_MSG_ASKED, offsetof(struct farswap_msg_listed, slabs) + 16, 288 },
-		{ FARSWAP_MSG_LISTED, offsetof(struct farswap_msg_listed, reserved), 32 },
+		{ FARSWAP_MSG_LISTED, offsetof(struct farswap_msg_listed, urgent), 32 },
 		{ FARSWAP_MSG_LISTED, offsetof(struct farswap_msg_listed, slabs) + 16, 288 },
 	};
 	union farswap_msg m;
@@ -293,6 +293,12 @@ static void features_and_versions(void **state)
 		make_right(&m, FARSWAP_MSG_ACTIVITY);
 		m.activity.slabs[0].flags = htole32(1u << i);
 		assert_int_equal(check(&m), i < 1 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
+		make_right(&m, FARSWAP_MSG_ASKED);		/* of two */
+		m.listed.urgent = htole32(1u << i);
+		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RESERVED);
+		make_right(&m, FARSWAP_MSG_LISTED);
+		m.listed.urgent = htole32(1u << i);
+		assert_int_equal(check(&m), FARSWAP_MSG_BAD_RESERVED);
 	}
 	for (i = 0; i <= 0xffff; i++) {
 		make_right(&m, i & 1 ? FARSWAP_MSG_HELLO : FARSWAP_MSG_WELCOME);

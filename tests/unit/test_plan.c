@@ -62,6 +62,7 @@ static void the_last_copy_is_not_given_up_for_being_away(void **state)
 #define M STANDING_MOVED
 #define X STANDING_LOST
 #define G STANDING_LEAVING
+#define U STANDING_URGENT
 
 static void what_an_extent_needs(void **state)
 {
@@ -89,6 +90,16 @@ static void what_an_extent_needs(void **state)
 		{ { .n = 3, .members = { G, L, S } }, 3, EXTENT_FINE },		/* not while another may be lost */
 		{ { .n = 3, .members = { G, L, M } }, 3, EXTENT_SUCCEED },
 		{ { .sealed = true, .n = 3, .members = { G, L, L } }, 3, EXTENT_UNSEAL },
+		{ { .n = 3, .members = { U, L, L } }, 3, EXTENT_DROP },
+		{ { .n = 3, .members = { U, G, L } }, 3, EXTENT_DROP },
+		{ { .n = 3, .members = { U, U, U } }, 3, EXTENT_DROP },		/* one of them */
+		{ { .n = 2, .members = { U, L } }, 2, EXTENT_DROP },
+		{ { .n = 2, .members = { U, L } }, 3, EXTENT_REPLACE },		/* it has given one up already */
+		{ { .n = 3, .members = { U, L, X } }, 3, EXTENT_REPLACE },
+		{ { .n = 3, .members = { U, L, S } }, 3, EXTENT_FINE },
+		{ { .n = 1, .members = { U } }, 1, EXTENT_MOVE },		/* the last */
+		{ { .n = 3, .members = { U, L, M } }, 3, EXTENT_SUCCEED },
+		{ { .sealed = true, .n = 3, .members = { U, L, L } }, 3, EXTENT_UNSEAL },
 	};
 	size_t i;
 
@@ -103,17 +114,18 @@ static void the_most_endangered_extent_is_first(void **state)
 	static const struct plan_extent order[] = {
 		{ .sealed = true, .n = 3, .members = { L, L, L } },
 		{ .n = 3, .members = { L, L, M } },
+		{ .n = 3, .members = { L, L, U } },
 		{ .n = 3, .members = { L, X, X } },
-		{ .n = 3, .members = { L, G, X } },
+		{ .n = 3, .members = { L, U, X } },
 		{ .n = 3, .members = { L, L, G } },
 	};
-	struct plan_extent later = order[2];
+	struct plan_extent later = order[3];
 	size_t i;
 
 	(void)state;
 	for (i = 0; i + 1 < sizeof(order) / sizeof(order[0]); i++)
 		assert_true(plan_rank(&order[i], 3, 5) > plan_rank(&order[i + 1], 3, 5));
-	assert_true(plan_rank(&order[3], 3, 5) > 0);
+	assert_true(plan_rank(&order[5], 3, 5) > 0);
 	assert_int_equal(plan_rank(&(struct plan_extent) { .n = 3, .members = { L, L, L } }, 3, 5), 0);
 	later.retry_ns = 6;
 	assert_int_equal(plan_rank(&later, 3, 5), 0);

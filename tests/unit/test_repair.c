@@ -10,12 +10,13 @@ static void everything_fails_and_all_is_whole_again(void **state)
 {
 	unsigned int rounds = getenv("ROUNDS") ? (unsigned int)atoi(getenv("ROUNDS")) : 25;
 	unsigned int first = getenv("FIRST") ? (unsigned int)atoi(getenv("FIRST")) : 1, i, round;
-	uint64_t repaired = 0, moved = 0;
+	uint64_t repaired = 0, moved = 0, dropped = 0;
 
 	(void)state;
 	for (round = first; round <= rounds; round++) {
 		cluster_begin(round);
 		farswapd.conf.rebalance = true;
+		cluster.hurry = true;
 		cluster_settle();
 		check(cluster_slabs_there() == EXTENTS * COPIES);
 		for (i = 0; i < 4; i++) {
@@ -27,14 +28,16 @@ static void everything_fails_and_all_is_whole_again(void **state)
 			cluster_settle();
 			repaired += device.repair.extents_done;
 			moved += device.repair.moves_done;
+			dropped += device.repair.drops_done;
 		}
 		/* also what a daemon was granted and did not live to hear of, or to give back, is found */
 		check(cluster_slabs_there() == EXTENTS * COPIES);
 		cluster_end();
 	}
 	rounds -= first - 1;
-	printf("%u rounds, %llu copies replaced, %llu moved\n", rounds, (unsigned long long)repaired, (unsigned long long)moved);
-	assert_true(repaired > rounds && moved > rounds);
+	printf("%u rounds, %llu copies replaced, %llu moved, %llu given up before there was another\n", rounds, (unsigned long long)repaired,
+	       (unsigned long long)moved, (unsigned long long)dropped);
+	assert_true(repaired > rounds && moved > rounds && dropped > rounds / 2);
 }
 
 /* none has lost a copy */
@@ -107,6 +110,32 @@ static void what_a_donor_asks_back_is_moved(void **state)
 		check(cluster_slabs_there() == EXTENTS * COPIES);
 	}
 	assert_true(asked > 0);
+	cluster_end();
+}
+
+/* and nobody else has room: each set gives up one member at most, and is whole again when there is room */
+static void what_a_donor_cannot_wait_for_leaves_its_set(void **state)
+{
+	unsigned int e, before;
+	int node;
+
+	(void)state;
+	cluster_begin(4808);
+	cluster_settle();
+	before = cluster_slabs_there();
+	cluster.hurry = true;
+	for (node = 1; node < NODES; node++)
+		cluster_short(node, true);
+	turn_for(60);
+	assert_int_equal(device.repair.drops_done, EXTENTS);
+	assert_int_equal(cluster_slabs_there(), before - EXTENTS);
+	for (e = 0; e < cluster.n_kextents; e++)
+		check(cluster.kextents[e].n == COPIES - 1);
+	for (node = 1; node < NODES; node++)
+		cluster_short(node, false);
+	cluster_settle();
+	assert_int_equal(device.repair.drops_done, EXTENTS);
+	check(cluster_slabs_there() == EXTENTS * COPIES);
 	cluster_end();
 }
 
@@ -263,6 +292,7 @@ int main(void)
 		cmocka_unit_test(everything_fails_and_all_is_whole_again),
 		cmocka_unit_test(a_drained_donor_is_emptied_and_no_set_is_degraded),
 		cmocka_unit_test(what_a_donor_asks_back_is_moved),
+		cmocka_unit_test(what_a_donor_cannot_wait_for_leaves_its_set),
 		cmocka_unit_test(activity_is_what_an_extent_is_used_in_a_period),
 		cmocka_unit_test(use_evens_out_and_stays),
 		cmocka_unit_test(a_copy_stays_when_another_is_lost_while_it_moves),
