@@ -14,6 +14,8 @@
 #include "farswap_wire.h"
 #include "msg.h"
 
+#define RESERVE_MAX	(1ull << 50)
+#define NOT_SAID	UINT64_MAX
 #define LEASE_MIN_S	4	/* its parts are of the order of a queue pair's retries */
 
 /*
@@ -166,11 +168,11 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 	return ok;
 }
 
-enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
+enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_RESERVE_HIGH, KEY_RESERVE_HARD, KEY_DEADLINE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
 	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
-	"key", "port", "slab", "reserve", "copies", "size", "spares", "codec", "lend_while_borrowing",
+	"key", "port", "slab", "reserve", "reserve_high", "reserve_hard", "deadline", "copies", "size", "spares", "codec", "lend_while_borrowing",
 	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance",
 };
 
@@ -234,7 +236,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement and rebalance",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement and rebalance",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -252,7 +254,13 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 	case KEY_SLAB:
 		return take_slab(p, value);
 	case KEY_RESERVE:
-		return take_bytes(p, key, value, 0, 1ull << 50, &conf->reserve_bytes);
+		return take_bytes(p, key, value, 0, RESERVE_MAX, &conf->reserve_bytes);
+	case KEY_RESERVE_HIGH:
+		return take_bytes(p, key, value, 0, RESERVE_MAX, &conf->reserve_high_bytes);
+	case KEY_RESERVE_HARD:
+		return take_bytes(p, key, value, 0, RESERVE_MAX, &conf->reserve_hard_bytes);
+	case KEY_DEADLINE:
+		return take_u32(p, key, value, 1, 86400, &conf->deadline_s);
 	case KEY_COPIES:
 		return take_u32(p, key, value, 1, FARSWAP_COPIES_MAX, &conf->copies);
 	case KEY_SIZE:
@@ -335,10 +343,28 @@ static int take(void *user, const char *section, const char *key, const char *va
 	return fail(p, p->line, "'%s' stands outside of any section: put it under [cluster] or [node NAME]", key);
 }
 
+/* what was not said of the marks depends on the one that may have been */
+static void set_marks(struct parser *p)
+{
+	struct farswap_conf *conf = p->conf;
+	uint64_t low = conf->reserve_bytes, step = low / 4 > conf->slab_bytes ? low / 4 : conf->slab_bytes;
+
+	if (conf->reserve_high_bytes == NOT_SAID)
+		conf->reserve_high_bytes = low + step;
+	if (conf->reserve_hard_bytes == NOT_SAID)
+		conf->reserve_hard_bytes = low / 2;
+	if (conf->reserve_high_bytes < low)
+		fail(p, p->cluster_line, "reserve_high= is less than reserve=: it lends again only above it, so give more");
+	if (conf->reserve_hard_bytes > low)
+		fail(p, p->cluster_line, "reserve_hard= is more than reserve=: slabs are asked for before they go back at once, so give less");
+}
+
 static void check_whole(struct parser *p)
 {
 	struct farswap_conf *conf = p->conf;
 	unsigned int i;
+
+	set_marks(p);
 
 	for (i = 0; i < conf->n_nodes; i++) {
 		if (!conf->nodes[i].has_address)
@@ -359,6 +385,9 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->port = FARSWAP_PORT;
 	conf->slab_bytes = 64ull << 20;
 	conf->reserve_bytes = 256ull << 20;
+	conf->reserve_high_bytes = NOT_SAID;
+	conf->reserve_hard_bytes = NOT_SAID;
+	conf->deadline_s = 30;
 	conf->size_bytes = 1ull << 30;
 	conf->copies = 3;
 	conf->rebalance = true;

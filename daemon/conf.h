@@ -31,7 +31,10 @@ struct farswap_conf {
 	char key_path[4096];
 	uint16_t port;
 	uint64_t slab_bytes;
-	uint64_t reserve_bytes;		/* free memory that a donor never goes below */
+	uint64_t reserve_bytes;		/* available memory: below it, a donor takes slabs back */
+	uint64_t reserve_high_bytes;	/* with less it lends nothing more */
+	uint64_t reserve_hard_bytes;	/* below it, slabs go back at once */
+	uint32_t deadline_s;		/* for an owner to move a slab that is asked back */
 	uint64_t size_bytes;		/* default swap size of `farswap up` */
 	uint32_t copies;
 	uint32_t spares;		/* extents to keep ahead of need */

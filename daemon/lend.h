@@ -11,10 +11,10 @@
 
 #define LEND_HOLD_NS		60000000000ull	/* all must be well for so long before it offers again: at most 2 changes of direction a minute */
 #define LEND_SETTLE_NS		1000000000ull	/* memory below the low mark for so long is no accident */
-#define LEND_DEADLINE_NS	30000000000ull	/* for an owner to move a slab away */
+#define LEND_DEADLINE_NS	30000000000ull	/* for an owner to move a slab away, as cluster.conf has it if it does not say */
 #define LEND_ASKED_MAX		8		/* slabs on the way at once: more would only be late together */
 
-/* available: as MemAvailable says. hard < low < high, or nothing is ever well. */
+/* available: as MemAvailable says. hard <= low <= high. */
 struct lend_marks {
 	uint64_t low;		/* below: stops to offer, then takes slabs back */
 	uint64_t high;		/* low and the hysteresis: what is lent leaves so much */

@@ -19,6 +19,7 @@
 
 #define LOOK_EVERY	SECONDS(1)
 #define FRESH_NS	3000000000ull	/* what an owner told is believed for so long; it tells each second */
+#define SECOND_NS	1000000000ull
 #define CHOOSE_NS	2500000000ull	/* owners have so long to tell before some of their slabs are chosen */
 /* some task waited for memory for 150 ms of a second */
 #define PRESSURE_PATH	"/proc/pressure/memory"
@@ -105,7 +106,7 @@ static bool gather(struct all *all)
 			all->slabs[all->n] = (struct evict_slab) {
 				.owner = owner,
 				.asked = slab->asked_ns,
-				.overdue = slab->asked_ns && now - slab->asked_ns >= LEND_DEADLINE_NS,
+				.overdue = slab->asked_ns && now - slab->asked_ns >= farswapd.conf.deadline_s * SECOND_NS,
 				.refused = known && slab->stays,
 				.known = known,
 				.activity = slab->activity,
@@ -272,10 +273,9 @@ static void watch_pressure(void)
 
 int lender_init(void)
 {
-	const uint64_t low = farswapd.conf.reserve_bytes, slab = farswapd.conf.slab_bytes;
-
 	marks = (struct lend_marks) {
-		.low = low, .high = low + (low / 4 > slab ? low / 4 : slab), .hard = low / 2, .slab_bytes = slab, .cap = farswapd.self->lend,
+		.low = farswapd.conf.reserve_bytes, .high = farswapd.conf.reserve_high_bytes, .hard = farswapd.conf.reserve_hard_bytes,
+		.slab_bytes = farswapd.conf.slab_bytes, .cap = farswapd.self->lend,
 	};
 	seed = farswap_now_ns();
 	if (!farswapd.self->lend)
