@@ -808,6 +808,28 @@ void repair_progress(struct repair_progress *out)
 		out->bytes_per_s = (double)r->bytes * 1e9 / (double)spent;
 }
 
+void repair_share(uint32_t peer, struct repair_share *out)
+{
+	unsigned int m;
+	size_t i;
+
+	*out = (struct repair_share) { 0 };
+	for (i = 0; i < device.table.n; i++) {
+		const struct device_extent *extent = &device.table.extents[i];
+		uint64_t bytes = (uint64_t)extent->frames_used * FARSWAP_FRAME_BYTES;
+
+		for (m = 0; m < extent->n; m++) {
+			if (extent->members[m].peer != peer)
+				continue;
+			out->used_bytes += bytes;
+			if (peer_standing(peer) != STANDING_LIVE || !repair_leaves(extent, m))
+				continue;
+			out->moving++;
+			out->moving_bytes += bytes;
+		}
+	}
+}
+
 void repair_reset(void)
 {
 	copy_reset();

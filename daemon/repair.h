@@ -112,11 +112,18 @@ struct repair_progress {
 	uint64_t pages_lost;		/* that no member had right when their extents were repaired: reads of them fail */
 };
 
+/* what a peer has of ours, in bytes of frames in use; moving: of the slabs that are to go to other donors */
+struct repair_share {
+	uint64_t used_bytes;
+	uint64_t moving, moving_bytes;
+};
+
 void repair_advance(void);
 /* is that member's copy to be moved: wanted back by its donor, or for the sake of even use? */
 struct device_extent;
 bool repair_leaves(const struct device_extent *extent, unsigned int member);
 void repair_progress(struct repair_progress *out);
+void repair_share(uint32_t peer, struct repair_share *out);
 const char *repair_step_text(enum repair_step step);
 /* forget all of it, at the end of the device */
 void repair_reset(void);

@@ -94,8 +94,14 @@ static void show_peer(struct json_object *p)
 	       *tool_text(p, "reason") ? ")" : "");
 	printf("  endpoint: %s port %llu\n", tool_text(p, "address"), number(p, "port"));
 	if (tool_get(p, "slabs"))
-		printf("  %s us: %llu slabs, %s\n", strcmp(tool_text(p, "state"), "lost") ? "lends" : "lent",
-		       number(p, "slabs"), size_text(tool_u64(p, "bytes")));
+		printf("  %s us: %llu slabs, %s, of which pages fill %s\n", strcmp(tool_text(p, "state"), "lost") ? "lends" : "lent",
+		       number(p, "slabs"), size_text(tool_u64(p, "bytes")), size_text(tool_u64(p, "used_bytes")));
+	if (number(p, "moving")) {
+		printf("  moving: %llu slabs, %s of pages, to other donors", number(p, "moving"), size_text(tool_u64(p, "moving_bytes")));
+		if (tool_get(p, "moving_bytes_per_s"))
+			printf(" at %s/s, %llu s left", size_text(tool_u64(p, "moving_bytes_per_s")), number(p, "moving_seconds_left"));
+		printf("\n");
+	}
 	if (json_object_get_boolean(tool_get(p, "drained")))
 		printf("  drained: what it lends us moves to other donors\n");
 	if (number(p, "lent") + number(p, "room"))

@@ -207,6 +207,23 @@ static int count_extent(struct status_job *job, const struct nlmsghdr *nlh)
 	return 0;
 }
 
+/* as far as the manager has seen by now; what moves goes one after the other, at the rate of them all */
+static void add_share(struct json_object *peer)
+{
+	struct repair_progress progress;
+	struct repair_share share;
+
+	repair_progress(&progress);
+	repair_share((uint32_t)json_object_get_uint64(json_object_object_get(peer, "number")), &share);
+	put_u64(peer, "used_bytes", share.used_bytes);
+	put_u64(peer, "moving", share.moving);
+	put_u64(peer, "moving_bytes", share.moving_bytes);
+	if (share.moving && progress.bytes_per_s >= 1) {
+		put_u64(peer, "moving_bytes_per_s", (uint64_t)progress.bytes_per_s);
+		put_u64(peer, "moving_seconds_left", (uint64_t)((double)share.moving_bytes / progress.bytes_per_s));
+	}
+}
+
 static void on_extents(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	struct status_job *job = arg;
@@ -227,6 +244,7 @@ static void on_extents(int error, const char *why, const struct kernel_answer *a
 
 		put_u64(one, "slabs", job->slabs[i]);
 		put_u64(one, "bytes", job->slabs[i] * device.slab_bytes);
+		add_share(one);
 	}
 	finish(job);
 }
