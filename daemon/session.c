@@ -423,6 +423,15 @@ static void look(struct session *session)
 	}
 }
 
+static int look_at_all(sd_event_source *source, uint64_t usec, void *arg);
+
+static int look_later(void)
+{
+	uint64_t ns = lease_ns / LEASE_LOOKS < LEASE_LOOK_NS ? lease_ns / LEASE_LOOKS : LEASE_LOOK_NS;
+
+	return farswapd_timer(&looking, ns / 1000, look_at_all, NULL);
+}
+
 static int look_at_all(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct session *session, *next;
@@ -435,13 +444,13 @@ static int look_at_all(sd_event_source *source, uint64_t usec, void *arg)
 		if (session->state == SESSION_OPEN && session->word.at)
 			look(session);
 	}
-	return farswapd_timer(&looking, lease_ns / 1000 / LEASE_LOOKS, look_at_all, NULL);
+	return look_later();
 }
 
 int session_init(uint64_t ns)
 {
 	lease_ns = ns;
-	return ns ? farswapd_timer(&looking, ns / 1000 / LEASE_LOOKS, look_at_all, NULL) : 0;
+	return ns ? look_later() : 0;
 }
 
 void session_exit(void)
