@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "farswap_wire.h"
+#include "lend.h"
 #include "msg.h"
 
 #define RESERVE_MAX	(1ull << 50)
@@ -387,7 +388,7 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->reserve_bytes = 256ull << 20;
 	conf->reserve_high_bytes = NOT_SAID;
 	conf->reserve_hard_bytes = NOT_SAID;
-	conf->deadline_s = 30;
+	conf->deadline_s = LEND_DEADLINE_NS / 1000000000;
 	conf->size_bytes = 1ull << 30;
 	conf->copies = 3;
 	conf->rebalance = true;

@@ -93,7 +93,7 @@ size_t evict_revoke(const struct evict_slab *slabs, size_t n, unsigned int e, si
 	size_t i, got = 0;
 
 	for (i = 0; i < n; i++)
-		if (slabs[i].known && !slabs[i].refused)
+		if (slabs[i].known && !slabs[i].kept)
 			got = insert(slabs, out, got, e, i, is_less_harm);
 	return got;
 }

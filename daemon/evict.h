@@ -28,6 +28,7 @@ struct evict_slab {
 	bool asked;		/* its owner has agreed to move it */
 	bool overdue;		/* and is late */
 	bool refused;		/* its owner will not, for now: the set is degraded */
+	bool kept;		/* nor give it up before there is another copy */
 	bool known;		/* activity is */
 	uint64_t activity;
 };
@@ -40,7 +41,7 @@ size_t evict_owners(const struct evict_slab *slabs, const size_t *sample, size_t
 size_t evict_choose(const struct evict_slab *slabs, size_t n, unsigned int e, size_t *out);
 /*
  * Which e are revoked, when there must be some: those that are late, then those that are asked for, then the least active. It is the owner that
- * gives a slab up, so none whose owner tells nothing, or refuses.
+ * gives a slab up, so none whose owner tells nothing, or keeps it.
  */
 size_t evict_revoke(const struct evict_slab *slabs, size_t n, unsigned int e, size_t *out);
 

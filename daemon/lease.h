@@ -12,7 +12,7 @@
 #include "farswap_wire.h"
 
 #define LEASE_LOOKS	8	/* in a lease, at least */
-#define LEASE_LOOK_NS	100000000ull	/* between two, at most: slabs are back within a second after the lease */
+#define LEASE_LOOK_NS	100000000ull	/* between two, at most: revoking begins so soon after the lease */
 
 struct lease {
 	uint64_t count;		/* as it was last seen; 0: never written */

@@ -47,7 +47,8 @@ static uint32_t flags_of(const struct device_extent *extent, unsigned int member
 	for (i = 0; i < extent->n; i++)
 		view.members[i] = peer_standing(extent->members[i].peer) == STANDING_LIVE && !extent->members[i].missed ?
 				  STANDING_LIVE : STANDING_SUSPECT;
-	return evict_agrees(&view, device.copies, moves(extent, member)) ? 0 : FARSWAP_SLAB_STAYS;
+	return (evict_agrees(&view, device.copies, moves(extent, member)) ? 0 : FARSWAP_SLAB_STAYS) |
+	       (repair_spares(extent, member) ? 0 : FARSWAP_SLAB_KEPT);
 }
 
 static int by_slab(const void *a, const void *b)

@@ -11,7 +11,7 @@
 
 #define LEND_HOLD_NS		60000000000ull	/* all must be well for so long before it offers again: at most 2 changes of direction a minute */
 #define LEND_SETTLE_NS		1000000000ull	/* memory below the low mark for so long is no accident */
-#define LEND_DEADLINE_NS	30000000000ull	/* for an owner to move a slab away, as cluster.conf has it if it does not say */
+#define LEND_DEADLINE_NS	30000000000ull	/* for an owner to move a slab away, if cluster.conf does not say */
 #define LEND_ASKED_MAX		8		/* slabs on the way at once: more would only be late together */
 
 /* available: as MemAvailable says. hard <= low <= high. */

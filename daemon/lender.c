@@ -108,6 +108,7 @@ static bool gather(struct all *all)
 				.asked = slab->asked_ns,
 				.overdue = slab->asked_ns && now - slab->asked_ns >= farswapd.conf.deadline_s * SECOND_NS,
 				.refused = known && slab->stays,
+				.kept = slab->kept,
 				.known = known,
 				.activity = slab->activity,
 			};
@@ -225,6 +226,8 @@ static void look(void)
 	offered = step.offered ? step.offered + now.returning : 0;
 	if (lend.state == LEND_OFFERS || lend.state == LEND_HOLDS)
 		forget_asked(&all);
+	for (i = 0; i < all.n && lend.state != LEND_REVOKES; i++)
+		all.at[i]->urgent = false;
 	if (step.revoke)
 		give_up(&all, step.revoke);
 	wanted = donor_drained() ? 0 : step.ask;	/* when it is drained, all are asked for */
@@ -349,7 +352,9 @@ static void note(struct session *session, const struct farswap_msg_activity *tol
 		slab->told_ns = farswap_now_ns();
 		slab->activity = le64toh(told->slabs[i].activity);
 		slab->stays = le32toh(told->slabs[i].flags) & FARSWAP_SLAB_STAYS;
-		if (slab->stays)
+		slab->kept = le32toh(told->slabs[i].flags) & FARSWAP_SLAB_KEPT;
+		slab->urgent &= !slab->kept;
+		if (slab->stays && !slab->urgent)
 			forget(slab);		/* another is asked for in its place */
 	}
 }

@@ -302,7 +302,7 @@ static enum farswap_msg_verdict check_activity(const struct farswap_msg_activity
 	for (i = 0; i < n; i++) {
 		if (msg->slabs[i].reserved)
 			return FARSWAP_MSG_BAD_RESERVED;
-		if (le32toh(msg->slabs[i].flags) & ~FARSWAP_SLAB_STAYS)
+		if (le32toh(msg->slabs[i].flags) & ~(FARSWAP_SLAB_STAYS | FARSWAP_SLAB_KEPT))
 			return FARSWAP_MSG_BAD_FEATURES;
 		if (le64toh(msg->slabs[i].slab) <= last)
 			return FARSWAP_MSG_BAD_RANGE;

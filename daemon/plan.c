@@ -35,8 +35,8 @@ enum extent_step plan_extent(const struct plan_extent *extent, unsigned int copi
 		return EXTENT_UNSEAL;
 	if (count(extent, STANDING_MOVED))
 		return EXTENT_SUCCEED;
-	/* never two by choice, nor one of a degraded set: of those that are left one may just be lost, and not be known to be */
-	if (urgent && live > 1 && live >= copies)
+	/* never two by choice, nor one of a degraded set, nor of two: of those that are left one may just be lost, and not be known to be */
+	if (urgent && live > 2 && live >= copies)
 		return EXTENT_DROP;
 	if (extent->n - count(extent, STANDING_LOST) < copies && live)
 		return EXTENT_REPLACE;

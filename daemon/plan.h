@@ -52,7 +52,7 @@ struct plan_extent {
 enum extent_step {
 	EXTENT_FINE,		/* nothing to do, or nothing that can be done by now */
 	EXTENT_REPLACE,		/* a copy is missing, and there is a live one to make it from */
-	EXTENT_DROP,		/* all members are named, and one is to leave before there is another copy */
+	EXTENT_DROP,		/* all copies are there, and one leaves before there is another */
 	EXTENT_MOVE,		/* all copies are there, and one is to be made elsewhere in the place of one that is leaving */
 	EXTENT_SUCCEED,		/* a member goes by another number now */
 	EXTENT_UNSEAL,		/* left sealed by a change that did not come to its end */

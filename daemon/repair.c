@@ -129,22 +129,36 @@ bool repair_leaves(const struct device_extent *extent, unsigned int member)
 	return peer && (peer->link->drained || leave_asked(peer, extent->members[member].slab) || even_moves(extent->number, peer->number));
 }
 
-/* as far as is known, all other members have all that the extent holds; the kernel looks again when the members are set */
-static bool is_spared(const struct device_extent *extent, unsigned int member)
+/* how many others are live and have all that the extent holds, as far as is known */
+static unsigned int good_beside(const struct device_extent *extent, unsigned int member)
 {
-	unsigned int i;
+	const struct device_peer *peer;
+	unsigned int i, n = 0;
 
-	for (i = 0; i < extent->n; i++)
-		if (i != member && (peer_standing(extent->members[i].peer) != STANDING_LIVE || extent->members[i].missed))
-			return false;
-	return extent->n > 1 && extent->n >= device.copies;
+	for (i = 0; i < extent->n; i++) {
+		peer = peer_numbered(extent->members[i].peer);
+		n += i != member && peer && peer_is_well(peer) && !extent->members[i].missed;
+	}
+	return n;
+}
+
+/* two others at least, and all; the kernel looks again when the members are set */
+bool repair_spares(const struct device_extent *extent, unsigned int member)
+{
+	return extent->n > 2 && extent->n >= device.copies && good_beside(extent, member) == extent->n - 1;
+}
+
+/* so many are good when another one takes its place that the kernel lets it go */
+static bool may_move(const struct device_extent *extent, unsigned int member)
+{
+	return extent->members[member].missed || good_beside(extent, member) + 2 >= device.copies;
 }
 
 static enum standing leaving_as(const struct device_extent *extent, unsigned int member, const struct device_peer *peer)
 {
 	const struct device_asked *asked = leave_asked(peer, extent->members[member].slab);
 
-	return asked && asked->urgent && is_spared(extent, member) ? STANDING_URGENT : STANDING_LEAVING;
+	return asked && asked->urgent && repair_spares(extent, member) ? STANDING_URGENT : STANDING_LEAVING;
 }
 
 static void view_of(const struct device_extent *extent, struct plan_extent *view)
@@ -156,7 +170,7 @@ static void view_of(const struct device_extent *extent, struct plan_extent *view
 		const struct device_peer *peer = peer_numbered(extent->members[i].peer);
 
 		view->members[i] = peer_standing(extent->members[i].peer);
-		if (view->members[i] == STANDING_LIVE && repair_leaves(extent, i) && can_leave(peer))
+		if (view->members[i] == STANDING_LIVE && repair_leaves(extent, i) && can_leave(peer) && may_move(extent, i))
 			view->members[i] = leaving_as(extent, i, peer);
 	}
 }
@@ -171,8 +185,7 @@ static uint32_t leaver_of(const struct device_extent *extent)
 	view_of(extent, &view);
 	step = plan_extent(&view, device.copies);
 	for (i = 0; i < extent->n; i++)
-		if ((step == EXTENT_MOVE && (view.members[i] == STANDING_LEAVING || view.members[i] == STANDING_URGENT)) ||
-		    (step == EXTENT_DROP && view.members[i] == STANDING_URGENT))
+		if ((step == EXTENT_MOVE && view.members[i] == STANDING_LEAVING) || (step == EXTENT_DROP && view.members[i] == STANDING_URGENT))
 			return extent->members[i].peer;
 	return 0;
 }
@@ -288,6 +301,10 @@ static bool begin(struct device_extent *extent, enum extent_step step)
 	if (step == EXTENT_SUCCEED) {
 		r->step = REPAIR_LOCATE;
 		return true;
+	}
+	if (step == EXTENT_DROP && leftover_waiting() + 2 >= REPAIR_ORPHANS_MAX) {
+		extent->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
+		return false;
 	}
 	if (step == EXTENT_DROP) {
 		r->leaver = leaver_of(extent);
@@ -557,6 +574,12 @@ static void advance_locate(void)
 	device_kick();
 }
 
+/* a member is to leave before there is another copy */
+static bool gives_up(void)
+{
+	return r->leaver && !r->target;
+}
+
 static void on_sealed(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	(void)answers;
@@ -566,6 +589,7 @@ static void on_sealed(int error, const char *why, const struct kernel_answer *an
 		repair_fail("not sealed: %s", why);
 	else
 		r->step = r->target ? REPAIR_SUMS : REPAIR_SET;
+	device.stale |= gives_up();	/* nothing is written to it any more: what the others have missed is known once it is read now */
 }
 
 static void on_set(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -641,7 +665,7 @@ static const struct device_member *leaving(const struct device_extent *extent)
 	}
 	if (r->target)
 		return left + 1 >= device.copies ? leaver : NULL;
-	return leaver && is_spared(extent, (unsigned int)(leaver - extent->members)) ? leaver : NULL;
+	return leaver && peer_standing(leaver->peer) == STANDING_LIVE && repair_spares(extent, (unsigned int)(leaver - extent->members)) ? leaver : NULL;
 }
 
 /* the new copy was to take the leaver's place in its rack */
@@ -678,7 +702,7 @@ static unsigned int members_after(const struct device_extent *extent, struct dev
 		n++;
 	}
 	if (!r->target)
-		return r->leaver && !leaver ? 0 : n;
+		return gives_up() && !leaver ? 0 : n;
 	if (n >= device.copies || n >= FARSWAP_COPIES_MAX || (!leaver && shares_rack(extent)))
 		return 0;
 	members[n] = (struct device_member) {
@@ -709,21 +733,24 @@ static void set_members(void)
 	repair_call(msg, on_set);
 }
 
-/* a copy that only moves waits for one that is missing and can be made */
-static bool gives_way(void)
+/* a copy that only moves waits for one that is missing and can be made, and for one that is to leave at once; NULL: for none */
+static const struct device_extent *gives_way(void)
 {
 	struct device_extent *next;
 	struct plan_extent view;
+	enum extent_step step;
 	bool unsettled = false;
 
 	if (!r->leaver || r->step != REPAIR_PUSH)
-		return false;
+		return NULL;
 	next = most_urgent(extent_numbered(r->extent), &view, &unsettled);
-	return next && plan_extent(&view, device.copies) == EXTENT_REPLACE && choose_target(next, 2);
+	step = next ? plan_extent(&view, device.copies) : EXTENT_FINE;
+	return step == EXTENT_DROP || (step == EXTENT_REPLACE && choose_target(next, 2)) ? next : NULL;
 }
 
 void repair_advance(void)
 {
+	const struct device_extent *first;
 	struct device_peer *target;
 	bool stale = extent_refresh();
 
@@ -742,8 +769,9 @@ void repair_advance(void)
 			repair_fail("the donor of the new copy is lost");
 		return;
 	}
-	if (!r->waiting && !stale && gives_way()) {
-		repair_fail("it moves later, a copy of extent %" PRIu64 " is missing", placed->number);
+	first = r->waiting || stale ? NULL : gives_way();
+	if (first) {
+		repair_fail("it moves later, extent %" PRIu64 " comes first", first->number);
 		return;
 	}
 	if (r->step == REPAIR_PUSH || r->step == REPAIR_CHECK)
@@ -772,7 +800,8 @@ void repair_advance(void)
 		copy_check(target);
 		break;
 	case REPAIR_SET:
-		set_members();
+		if (!stale || !gives_up())
+			set_members();
 		break;
 	default:
 		break;

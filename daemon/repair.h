@@ -122,6 +122,8 @@ void repair_advance(void);
 /* is that member's copy to be moved: wanted back by its donor, or for the sake of even use? */
 struct device_extent;
 bool repair_leaves(const struct device_extent *extent, unsigned int member);
+/* can it be given up before there is another copy? */
+bool repair_spares(const struct device_extent *extent, unsigned int member);
 void repair_progress(struct repair_progress *out);
 void repair_share(uint32_t peer, struct repair_share *out);
 const char *repair_step_text(enum repair_step step);

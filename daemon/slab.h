@@ -29,7 +29,7 @@ struct slab {
 	bool urgent;			/* it is to give it up at once, moved or not */
 	uint64_t told_ns;		/* its owner told of it then; 0: never */
 	uint64_t activity;
-	bool stays;			/* its owner will not now */
+	bool stays, kept;		/* its owner will not now; nor give it up */
 };
 
 /* NULL with errno. The caller has asked slab_memory_room() before. */

@@ -208,25 +208,24 @@ static int count_extent(struct status_job *job, const struct nlmsghdr *nlh)
 }
 
 /* as far as the manager has seen by now; what moves goes one after the other, at the rate of them all */
-static void add_share(struct json_object *peer)
+static void add_share(struct json_object *peer, const struct repair_progress *progress)
 {
-	struct repair_progress progress;
 	struct repair_share share;
 
-	repair_progress(&progress);
 	repair_share((uint32_t)json_object_get_uint64(json_object_object_get(peer, "number")), &share);
 	put_u64(peer, "used_bytes", share.used_bytes);
 	put_u64(peer, "moving", share.moving);
 	put_u64(peer, "moving_bytes", share.moving_bytes);
-	if (share.moving && progress.bytes_per_s >= 1) {
-		put_u64(peer, "moving_bytes_per_s", (uint64_t)progress.bytes_per_s);
-		put_u64(peer, "moving_seconds_left", (uint64_t)((double)share.moving_bytes / progress.bytes_per_s));
+	if (share.moving && progress->bytes_per_s >= 1) {
+		put_u64(peer, "moving_bytes_per_s", (uint64_t)progress->bytes_per_s);
+		put_u64(peer, "moving_seconds_left", (uint64_t)((double)share.moving_bytes / progress->bytes_per_s));
 	}
 }
 
 static void on_extents(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	struct status_job *job = arg;
+	struct repair_progress progress;
 	size_t i;
 
 	for (; answers && !error; answers = answers->next)
@@ -239,12 +238,13 @@ static void on_extents(int error, const char *why, const struct kernel_answer *a
 		return;
 	}
 	job->complete = true;
+	repair_progress(&progress);
 	for (i = 0; i < json_object_array_length(job->peers) && i < DEVICE_PEERS_MAX; i++) {
 		struct json_object *one = json_object_array_get_idx(job->peers, i);
 
 		put_u64(one, "slabs", job->slabs[i]);
 		put_u64(one, "bytes", job->slabs[i] * device.slab_bytes);
-		add_share(one);
+		add_share(one, &progress);
 	}
 	finish(job);
 }

@@ -18,7 +18,8 @@
  *   EXTENT_SEAL EXTENT, GENERATION           no frame of it is given out, nothing is being written to it when this returns; reads go on
  *   SUM_GET     EXTENT (dump)                what its frames hold: SUMS, so that a copy can be checked where it lies
  *   EXTENT_SET  EXTENT, GENERATION (the sealed one's + 1), MEMBERS (as in EXTENT_ADD; with SUCCEEDS the member has what that
- *               old one had, without it all there is; one that stays may name itself, and must if it is not live): returns, unsealed, when nothing is posted to a former member any more
+ *               old one had, without it all there is; one that stays may name itself, and must if it is not live): returns, unsealed, when nothing is posted to a former member any more;
+ *               -ENODATA: a good copy leaves, and too few others are known to be good
  *   EXTENT_OPEN EXTENT, GENERATION           unsealed, nothing changed
  *   PEER_LOST   NODE                         its donor has nothing of the session any more: the peer is LOST now, not only when it is used
  *   PEER_DEL    NODE                         a LOST peer that is in no extent is forgotten, its number free again

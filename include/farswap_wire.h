@@ -251,6 +251,7 @@ struct farswap_msg_list {
 };
 
 #define FARSWAP_SLAB_STAYS	1u	/* it will not leave now: its set lacks a copy, or another of its copies moves */
+#define FARSWAP_SLAB_KEPT	2u	/* nor before there is another copy: two other copies are not known to be good, or not all others */
 
 struct farswap_msg_activity {
 	struct farswap_msg_head head;

@@ -186,7 +186,7 @@ int fsw_extent_open(struct fsw_core *core, u64 id, u32 generation);	/* nothing c
  * New members, in the generation after the sealed one's. Each has what the old member had whose slab it takes over: the one that
  * succeeds[] names for it, or, with NULL there, itself if it stays; any other has a copy of all that there is. 0: nothing is posted to a
  * member that left any more. -EINVAL: not sealed, nr, the same peer twice, or it succeeds nobody; -EEXIST: a slab that another extent
- * has; -ENODATA: a live member with every page right leaves, and less than copies - 1 such, or none, would be left; -ENOMEM: then it is still
+ * has; -ENODATA: a live member with every page right leaves, and less than copies - 1 such, or two if none comes, would be left; -ENOMEM: then it is still
  * sealed.
  */
 int fsw_extent_set(struct fsw_core *core, u64 id, u32 generation, const struct fsw_member *members, unsigned int nr,

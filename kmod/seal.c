@@ -150,8 +150,8 @@ static bool is_good(const struct fsw_extent *e, const struct fsw_set *set, unsig
 }
 
 /*
- * A live member with every frame right leaves, and more than one less than copies, or none, of those that stay or come are such. Whatever has been
- * lost since that was chosen: no copy is given up of a set that is degraded, and never the last.
+ * A live member with every frame right leaves, and of those that stay or come less than copies - 1 are such, or less than two if none comes. Whatever
+ * has been lost since that was chosen: no copy is given up of a set that is degraded, nor one of two, as the other may be dead and not known to be.
  */
 static bool too_few_stay(const struct fsw_extents *x, const struct fsw_extent *e, const struct fsw_set *old, const struct fsw_set *new, u32 whole)
 {
@@ -162,7 +162,7 @@ static bool too_few_stay(const struct fsw_extents *x, const struct fsw_extent *e
 		leaves |= is_good(e, old, i, 0) && !inherits(new, old->record[i], whole);
 	for (i = 0; i < new->nr; i++)
 		good += is_good(e, new, i, whole);
-	return leaves && (!good || good + 1 < x->copies);
+	return leaves && (good + 1 < x->copies || good < (whole ? 1 : 2));
 }
 
 /* Put the set in the place of the sealed extent's. */

@@ -52,6 +52,8 @@ void fsw_record_mended(struct fsw_extents *x, struct fsw_record *r, bool all)
 		set_bit(f, r->missed);
 	memset(r->mending, 0, BITS_TO_LONGS(x->frames) * sizeof(long));
 	fsw_stall();
+	if (find_first_bit(r->missed, x->frames) < x->frames)
+		return;
 	WRITE_ONCE(r->any, false);
 	smp_mb();	/* a bit that is set from here on sets any again */
 	if (find_first_bit(r->missed, x->frames) < x->frames)

@@ -138,7 +138,7 @@ static void revoke(struct cluster *c, uint32_t donor, unsigned int e)
 	for (i = 0; i < node->lent; i++) {		/* as their owners tell */
 		slabs[i].known = true;
 		slabs[i].activity = c->extents[node->slabs[i].extent].activity;
-		slabs[i].refused = c->extents[node->slabs[i].extent].n < COPIES;
+		slabs[i].kept = c->extents[node->slabs[i].extent].n < COPIES;
 	}
 	n = evict_revoke(slabs, node->lent, e, chosen);
 	for (i = 0; i < n; i++)

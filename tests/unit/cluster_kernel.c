@@ -209,16 +209,20 @@ static bool is_good(const struct kextent *extent, unsigned int member)
 static bool too_few_stay(const struct kextent *old, const struct kextent *new)
 {
 	unsigned int m, k, good = 0;
-	bool leaves = false;
+	bool leaves = false, comes = false;
 
 	for (m = 0; m < old->n; m++) {
 		for (k = 0; k < new->n && new->members[k].slab != old->members[m].slab; k++)
 			;
 		leaves |= k == new->n && is_good(old, m);
 	}
-	for (k = 0; k < new->n; k++)
+	for (k = 0; k < new->n; k++) {
 		good += is_good(new, k);
-	return leaves && (!good || good + 1 < COPIES);
+		for (m = 0; m < old->n && old->members[m].slab != new->members[k].slab; m++)
+			;
+		comes |= m == old->n;
+	}
+	return leaves && (good + 1 < COPIES || good < (comes ? 1 : 2));
 }
 
 /* a copy that is there and can be read leaves only when there are enough without it, or when its donor cannot wait */

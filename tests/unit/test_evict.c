@@ -90,7 +90,7 @@ static void the_least_active_are_chosen(void **state)
 	assert_int_equal(evict_choose(slabs, N, 0, out), 0);
 }
 
-static void who_is_late_is_revoked_first_and_who_refuses_never(void **state)
+static void who_is_late_is_revoked_first_and_what_is_kept_never(void **state)
 {
 	size_t out[N];
 
@@ -98,7 +98,7 @@ static void who_is_late_is_revoked_first_and_who_refuses_never(void **state)
 	slabs[3] = (struct evict_slab) { .asked = true, .overdue = true, .known = true, .activity = 900 };
 	slabs[4] = (struct evict_slab) { .asked = true, .known = true, .activity = 800 };
 	slabs[5] = (struct evict_slab) { .asked = true, .known = true, .activity = 700 };
-	slabs[6].refused = true;
+	slabs[6].kept = true;
 	slabs[2].known = false;			/* nobody is there to give it up */
 	assert_int_equal(evict_revoke(slabs, 8, 3, out), 3);
 	assert_int_equal(out[0], 3);
@@ -171,7 +171,7 @@ int main(void)
 		cmocka_unit_test_setup(a_sample_is_of_those_that_can_be_asked_each_as_likely, begin),
 		cmocka_unit_test_setup(each_owner_is_asked_once, begin),
 		cmocka_unit_test_setup(the_least_active_are_chosen, begin),
-		cmocka_unit_test_setup(who_is_late_is_revoked_first_and_who_refuses_never, begin),
+		cmocka_unit_test_setup(who_is_late_is_revoked_first_and_what_is_kept_never, begin),
 		cmocka_unit_test(activity_becomes_a_constant_rate_and_goes_when_it_ends),
 		cmocka_unit_test(an_owner_refuses_while_its_set_is_degraded),
 	};

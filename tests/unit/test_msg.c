@@ -292,7 +292,7 @@ static void features_and_versions(void **state)
 		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
 		make_right(&m, FARSWAP_MSG_ACTIVITY);
 		m.activity.slabs[0].flags = htole32(1u << i);
-		assert_int_equal(check(&m), i < 1 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
+		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_FEATURES);
 		make_right(&m, FARSWAP_MSG_ASKED);		/* of two */
 		m.listed.urgent = htole32(1u << i);
 		assert_int_equal(check(&m), i < 2 ? FARSWAP_MSG_GOOD : FARSWAP_MSG_BAD_RESERVED);

@@ -93,7 +93,7 @@ static void what_an_extent_needs(void **state)
 		{ { .n = 3, .members = { U, L, L } }, 3, EXTENT_DROP },
 		{ { .n = 3, .members = { U, G, L } }, 3, EXTENT_DROP },
 		{ { .n = 3, .members = { U, U, U } }, 3, EXTENT_DROP },		/* one of them */
-		{ { .n = 2, .members = { U, L } }, 2, EXTENT_DROP },
+		{ { .n = 2, .members = { U, L } }, 2, EXTENT_MOVE },		/* one is not enough */
 		{ { .n = 2, .members = { U, L } }, 3, EXTENT_REPLACE },		/* it has given one up already */
 		{ { .n = 3, .members = { U, L, X } }, 3, EXTENT_REPLACE },
 		{ { .n = 3, .members = { U, L, S } }, 3, EXTENT_FINE },
