@@ -46,7 +46,7 @@ struct farswap_conf {
 	uint32_t repair_rate;		/* MiB/s at most; 0: no limit */
 	uint32_t heartbeat_ms;		/* between two PINGs */
 	uint32_t lease_s;		/* a donor keeps the session of a client that it does not see alive so long; 0: for ever */
-	struct farswap_node nodes[FARSWAP_NODES_MAX];
+	struct farswap_node nodes[FARSWAP_NODES_MAX];	/* in the daemon one whose name is "" has been removed, see sync.h */
 	unsigned int n_nodes;
 	struct farswap_node *self;	/* after farswap_conf_find_self() */
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The tool's end of the daemon's local socket, and the two commands that only pass something on: up and down. */
+/* The tool's end of the daemon's local socket, and the commands that only pass something on: up, down and sync. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -319,4 +319,23 @@ int cmd_down(struct tool *tool, int argc, char **argv)
 	if (!code && swapoff)
 		code = tool_swapoff(device, (unsigned int)timeout);
 	return code ? code : take_down(tool, device);
+}
+
+int cmd_sync(struct tool *tool, int argc, char **argv)
+{
+	struct json_object *request = json_object_new_object(), *reply;
+	int code;
+
+	(void)argv;
+	if (argc > 1)
+		return tool_fail(EXIT_USAGE, "sync takes no argument: it is for the farswapd of this node");
+	code = tool_conf(tool);
+	if (code)
+		return code;
+	json_object_object_add(request, "cmd", json_object_new_string("sync"));
+	reply = tool_ask(tool, request, &code);
+	if (reply)
+		printf("%s\n", tool_text(reply, "notice"));
+	json_object_put(reply);
+	return code;
 }

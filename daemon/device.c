@@ -335,6 +335,14 @@ static void start_links(void)
 			link_start(link_of(&farswapd.conf.nodes[i]));
 }
 
+void device_conf(void)
+{
+	if (!device_exists() || device.down_asked || device.phase == PHASE_DELETING || device.phase == PHASE_CLOSING)
+		return;
+	start_links();
+	device_kick();
+}
+
 static void on_probed(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
 	(void)answers;

@@ -191,6 +191,8 @@ bool device_exists(void);
 /* take the next step soon */
 void device_kick(void);
 void device_poll_soon(void);
+/* cluster.conf was read anew: donors that are new are used */
+void device_conf(void);
 const char *device_phase_text(enum device_phase phase);
 
 /* done is called once, perhaps before the return */

@@ -391,7 +391,7 @@ static const struct farswap_node *find_node(const uint8_t wire[16])
 
 	for (node = farswapd.conf.nodes; node < farswapd.conf.nodes + farswapd.conf.n_nodes; node++) {
 		farswap_addr_wire(&node->addr, address);
-		if (!memcmp(address, wire, sizeof(address)))
+		if (node->name[0] && !memcmp(address, wire, sizeof(address)))
 			return node;
 	}
 	return NULL;

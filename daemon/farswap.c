@@ -17,6 +17,7 @@ static const struct {
 	{ "up",		cmd_up },
 	{ "down",	cmd_down },
 	{ "drain",	cmd_drain },
+	{ "sync",	cmd_sync },
 	{ "show",	cmd_show },
 	{ "audit",	cmd_audit },
 	{ "map",	cmd_map },
@@ -36,6 +37,7 @@ static void usage(FILE *to)
 		"       farswap drain NODE [--deadline SECONDS | --cancel]\n"
 		"                                         on that node: have all that it lends moved away; it lends\n"
 		"                                         no more until farswapd is started anew, or --cancel\n"
+		"       farswap sync                      have farswapd of this node read cluster.conf anew\n"
 		"       farswap audit DEV                 read every page from each donor and verify it\n"
 		"       farswap map DEV                   where each page lies\n"
 		"       farswap bring --pid PID | --cgroup PATH [--rate MIB_PER_S]\n"

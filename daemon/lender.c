@@ -274,18 +274,24 @@ static void watch_pressure(void)
 	pressure = -1;
 }
 
-int lender_init(void)
+int lender_conf(void)
 {
 	marks = (struct lend_marks) {
 		.low = farswapd.conf.reserve_bytes, .high = farswapd.conf.reserve_high_bytes, .hard = farswapd.conf.reserve_hard_bytes,
 		.slab_bytes = farswapd.conf.slab_bytes, .cap = farswapd.self->lend,
 	};
-	seed = farswap_now_ns();
-	if (!farswapd.self->lend)
+	if (!farswapd.self->lend && !looking)
 		return 0;
-	watch_pressure();
+	if (pressure < 0)
+		watch_pressure();
 	look();
 	return farswapd_timer(&looking, LOOK_EVERY, on_look, NULL);
+}
+
+int lender_init(void)
+{
+	seed = farswap_now_ns();
+	return lender_conf();
 }
 
 void lender_exit(void)

@@ -17,6 +17,8 @@ struct session;
 
 /* 0 or -errno */
 int lender_init(void);
+/* the marks and what this node lends at most, as cluster.conf has them now; 0 or -errno */
+int lender_conf(void);
 void lender_exit(void);
 /* slabs that may be lent now, for all that memory says */
 uint32_t lender_room(void);

@@ -27,7 +27,7 @@ void link_init(void)
 {
 	unsigned int i;
 
-	for (i = 0; i < farswapd.conf.n_nodes; i++)
+	for (i = 0; i < FARSWAP_NODES_MAX; i++)
 		links[i].node = &farswapd.conf.nodes[i];
 }
 

@@ -16,6 +16,7 @@
 #include "farswapd.h"
 #include "log.h"
 #include "status.h"
+#include "sync.h"
 
 #define LINE_BYTES	4096
 #define CONNS_MAX	16
@@ -138,7 +139,9 @@ static void serve(struct local_conn *conn, const char *line)
 {
 	struct json_object *request = json_tokener_parse(line);
 	const char *cmd = request && json_object_is_type(request, json_type_object) ? get_text(request, "cmd") : NULL;
+	char text[4096];
 	const char *name;
+	int code;
 
 	conn->busy = true;
 	if (!cmd) {
@@ -155,6 +158,9 @@ static void serve(struct local_conn *conn, const char *line)
 			reply_line(conn, 2, "malformed request: down wants device");
 	} else if (!strcmp(cmd, "drain")) {
 		serve_drain(conn, request);
+	} else if (!strcmp(cmd, "sync")) {
+		code = sync_conf(text, sizeof(text)) ? 1 : 0;
+		reply_line(conn, code, text);
 	} else {
 		reply_line(conn, 2, "unknown command");
 	}

@@ -25,6 +25,7 @@
 #include "rdma.h"
 #include "session.h"
 #include "stall.h"
+#include "sync.h"
 #include "tls.h"
 #include "unique.h"
 
@@ -138,6 +139,17 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	return sd_event_exit(farswapd.loop, 0);
 }
 
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)
+{
+	char text[4096];
+
+	(void)source;
+	(void)info;
+	(void)arg;
+	sync_conf(text, sizeof(text));
+	return 0;
+}
+
 static int make_loop(void)
 {
 	sigset_t set;
@@ -149,8 +161,12 @@ static int make_loop(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	ret = sd_event_add_signal(farswapd.loop, NULL, SIGTERM, on_signal, NULL);
+	if (ret < 0)
+		return ret;
+	ret = sd_event_add_signal(farswapd.loop, NULL, SIGHUP, on_hangup, NULL);
 	if (ret < 0)
 		return ret;
 	return sd_event_add_signal(farswapd.loop, NULL, SIGINT, on_signal, NULL);

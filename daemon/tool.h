@@ -22,6 +22,7 @@ struct tool {
 /* each command takes what follows its name; returns the exit code, after one line on stderr when it failed */
 int cmd_up(struct tool *tool, int argc, char **argv);
 int cmd_down(struct tool *tool, int argc, char **argv);
+int cmd_sync(struct tool *tool, int argc, char **argv);
 int cmd_drain(struct tool *tool, int argc, char **argv);
 int cmd_show(struct tool *tool, int argc, char **argv);
 int cmd_audit(struct tool *tool, int argc, char **argv);
