@@ -303,6 +303,8 @@ void link_start(struct link *link)
 	if (link->state != LINK_OFF)
 		return;
 	link->why[0] = 0;
+	link->room = link->lent = 0;
+	link->is_short = link->drained = false;
 	connect_now(link);
 }
 
