@@ -226,7 +226,7 @@ static void look(void)
 	offered = step.offered ? step.offered + now.returning : 0;
 	if (lend.state == LEND_OFFERS || lend.state == LEND_HOLDS)
 		forget_asked(&all);
-	for (i = 0; i < all.n && lend.state != LEND_REVOKES; i++)
+	for (i = 0; i < all.n && lend.state != LEND_REVOKES && now.available >= marks.low; i++)
 		all.at[i]->urgent = false;
 	if (step.revoke)
 		give_up(&all, step.revoke);
