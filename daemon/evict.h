@@ -54,8 +54,7 @@ size_t evict_revoke(const struct evict_slab *slabs, size_t n, unsigned int e, si
 uint64_t evict_activity(uint64_t activity, uint64_t operations);
 
 /*
- * A donor asks that a member of this set be moved, or given up: false: not now, the set is degraded, sealed, or another of its members is just
- * being moved.
+ * A donor asks that a member of this set be moved; false: not now, the set is degraded, sealed, or another of its members is just being moved.
  */
 bool evict_agrees(const struct plan_extent *extent, unsigned int copies, bool moving);
 

@@ -155,7 +155,7 @@ static void ask(struct all *all, uint32_t e)
 	for (i = 0; i < got; i++)
 		all->at[sample[chosen[i]]]->asked_ns = now;
 	if (got)
-		farswap_log_limited(&limit, "memory is short: %zu slabs are asked back, %u of %zu are", got, lender_asked(), all->n);
+		farswap_log_limited(&limit, "memory is short: %zu slabs are asked back, %u of %zu are", got, lender_asked(false), all->n);
 	seed = same;
 	choosing_ns = 0;
 }
@@ -322,7 +322,7 @@ enum lend_state lender_state(void)
 	return lend.state;
 }
 
-uint32_t lender_asked(void)
+uint32_t lender_asked(bool urgent)
 {
 	struct session *session = NULL;
 	struct slab *slab;
@@ -330,19 +330,7 @@ uint32_t lender_asked(void)
 
 	while ((session = session_next(session)))
 		for (slab = session->slabs; slab; slab = slab->next)
-			n += slab->asked_ns != 0;
-	return n;
-}
-
-uint32_t lender_urgent(void)
-{
-	struct session *session = NULL;
-	struct slab *slab;
-	uint32_t n = 0;
-
-	while ((session = session_next(session)))
-		for (slab = session->slabs; slab; slab = slab->next)
-			n += slab->urgent;
+			n += urgent ? slab->urgent : slab->asked_ns != 0;
 	return n;
 }
 

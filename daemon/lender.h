@@ -25,9 +25,8 @@ uint32_t lender_room(void);
 /* owners are to tell how active their slabs are */
 bool lender_is_short(void);
 enum lend_state lender_state(void);
-/* slabs that their owners are asked for and have not moved yet; of these, those to be given up at once */
-uint32_t lender_asked(void);
-uint32_t lender_urgent(void);
+/* slabs that their owners are asked for and have not moved yet; urgent: of these, those to be given up at once */
+uint32_t lender_asked(bool urgent);
 /* what an owner tells of its slabs; answer gets those of them that it is asked for */
 void lender_told(struct session *session, const struct farswap_msg_activity *told, union farswap_msg *answer);
 

@@ -50,8 +50,8 @@ static struct json_object *lent(void)
 	put_u64(all, "bytes", slab_count() * farswapd.conf.slab_bytes);
 	put_u64(all, "room", donor_room());
 	put_text(all, "memory", lend_state_name(lender_state()));
-	put_u64(all, "asked", lender_asked());
-	put_u64(all, "urgent", lender_urgent());
+	put_u64(all, "asked", lender_asked(false));
+	put_u64(all, "urgent", lender_asked(true));
 	put(all, "drained", json_object_new_boolean(donor_drained()));
 	while ((session = session_next(session))) {
 		struct json_object *one = json_object_new_object();

@@ -165,9 +165,10 @@ int sync_conf(char *text, size_t size)
 		add(&sync, "%s: read anew", farswapd.conf.path);
 		take_nodes(&sync);
 		take_keys(&sync);
-		lender_conf();
 		device_conf();
-		ret = 0;
+		ret = lender_conf() < 0 ? -1 : 0;
+		if (ret)
+			add(&sync, "; but memory is not looked at any more, for want of it: restart farswapd");
 	}
 	free(sync.next);
 	farswap_log("%s", text);

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-/* 0: text has in one line what has changed; -1: why nothing has */
+/* 0: text has in one line what has changed; -1: why nothing has, or what went wrong then */
 int sync_conf(char *text, size_t size);
 
 #endif
