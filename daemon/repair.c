@@ -16,6 +16,7 @@
 #include "stall.h"
 
 #define NO_TARGET_NS	5000000000ull
+#define RATE_BYTES	(1ull << 20)	/* a rate is told from then on */
 #define TRIES_A_TURN	16	/* extents for which a target is looked for */
 
 static struct device_repair *const r = &device.repair;
@@ -833,7 +834,8 @@ void repair_progress(struct repair_progress *out)
 			bytes = 0;
 		out->bytes_left += bytes;
 	}
-	if (spent)
+	/* before, the time went to grants and seals, and what is left would seem to take days */
+	if (spent && r->bytes >= RATE_BYTES)
 		out->bytes_per_s = (double)r->bytes * 1e9 / (double)spent;
 }
 

@@ -108,7 +108,7 @@ struct repair_progress {
 	uint64_t extents;		/* to be done, the present one included */
 	uint64_t moves;			/* of these: no copy is missing, one leaves */
 	uint64_t bytes_left;
-	double bytes_per_s;
+	double bytes_per_s;		/* 0: not known yet */
 	uint64_t pages_lost;		/* that no member had right when their extents were repaired: reads of them fail */
 };
 

@@ -37,10 +37,10 @@ static void show_repair(struct json_object *r)
 		       number(r, "pages_lost"));
 	if (!extents)
 		return;
-	printf("  %s: %llu extents to go, %s of %s pushed at %s/s", number(r, "moves") == extents ? "moving" : "repair", extents, size_text(tool_u64(r, "bytes_done")),
-	       size_text(tool_u64(r, "bytes")), size_text(tool_u64(r, "bytes_per_s")));
+	printf("  %s: %llu extents to go, %s of %s pushed", number(r, "moves") == extents ? "moving" : "repair", extents,
+	       size_text(tool_u64(r, "bytes_done")), size_text(tool_u64(r, "bytes")));
 	if (tool_get(r, "seconds_left"))
-		printf(", %llu s left", number(r, "seconds_left"));
+		printf(" at %s/s, %llu s left", size_text(tool_u64(r, "bytes_per_s")), number(r, "seconds_left"));
 	printf("\n");
 	if (tool_get(r, "extent"))
 		printf("    extent %llu: %s%s%s%s%s\n", number(r, "extent"), tool_text(r, "step"),
