@@ -79,6 +79,23 @@ static bool port_write(const void *data, size_t len)
 	return true;
 }
 
+/*
+ * QEMU says that the host has come only if there is room among what it has to say (32 of the kernel's places), else never: what is
+ * written would wait for the next tell and the command begin then. So it is dropped; that tell tries another port.
+ */
+static bool host_listens(void)
+{
+	struct pollfd p = { .fd = port, .events = POLLOUT };
+	int left_ms;
+
+	for (left_ms = GONE_MS; left_ms > 0; left_ms -= LOOK_MS) {
+		if (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))
+			return true;
+		usleep(LOOK_MS * 1000);
+	}
+	return false;
+}
+
 static bool send_frame(unsigned char type, const void *data, uint32_t len)
 {
 	struct frame f = { .type = type, .len = len };
@@ -170,7 +187,7 @@ static bool from_host(void)
 	buf[f.len] = 0;
 	if (f.type == FRAME_COMMAND && f.len > FRAME_NONCE) {
 		stop();
-		if (!port_write(buf, FRAME_NONCE))
+		if (!host_listens() || !port_write(buf, FRAME_NONCE))
 			return false;
 		start((char *)buf + FRAME_NONCE);
 	} else if (f.type == FRAME_IN && f.len == 0) {
