@@ -503,7 +503,7 @@ static void on_ping(struct donor_conn *conn, const union farswap_msg *msg)
 	farswap_msg_make(&answer, FARSWAP_MSG_PONG, le32toh(msg->head.id));
 	answer.ping.room = htole32(drained ? 0 : recent_room());
 	answer.ping.lent = htole32(slab_count());
-	answer.ping.flags = htole32((drained ? FARSWAP_PONG_DRAINED : 0) | (lender_is_short() ? FARSWAP_PONG_SHORT : 0));
+	answer.ping.flags = htole32((drained ? FARSWAP_PONG_DRAINED : 0) | (lender_asks() ? FARSWAP_PONG_SHORT : 0));
 	chan_send(conn->chan, &answer);
 }
 

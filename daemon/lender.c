@@ -312,9 +312,9 @@ uint32_t lender_room(void)
 	return offered > there ? offered - there : 0;
 }
 
-bool lender_is_short(void)
+bool lender_asks(void)
 {
-	return lend.state == LEND_ASKS || lend.state == LEND_REVOKES;
+	return lend.state == LEND_ASKS || lend.state == LEND_REVOKES || slab_poisoned();
 }
 
 enum lend_state lender_state(void)
@@ -330,7 +330,7 @@ uint32_t lender_asked(bool urgent)
 
 	while ((session = session_next(session)))
 		for (slab = session->slabs; slab; slab = slab->next)
-			n += urgent ? slab->urgent : slab->asked_ns != 0;
+			n += slab->poisoned || (urgent ? slab->urgent : slab->asked_ns != 0);
 	return n;
 }
 
@@ -368,9 +368,9 @@ void lender_told(struct session *session, const struct farswap_msg_activity *tol
 	for (i = 0; i < le32toh(told->n); i++) {
 		const struct slab *slab = session_slab(session, le64toh(told->slabs[i].slab));
 
-		if (!slab || !slab->asked_ns)
+		if (!slab || !(slab->asked_ns || slab->poisoned))
 			continue;
-		urgent |= (uint32_t)slab->urgent << n;
+		urgent |= (uint32_t)(slab->urgent || slab->poisoned) << n;
 		answer->listed.slabs[n++] = told->slabs[i].slab;
 	}
 	answer->listed.n = htole32(n);

@@ -21,6 +21,7 @@
 #include "listen.h"
 #include "local.h"
 #include "log.h"
+#include "poison.h"
 #include "push.h"
 #include "rdma.h"
 #include "session.h"
@@ -178,6 +179,11 @@ static int start(void)
 		return -1;
 	}
 	harden();
+	ret = poison_init(farswapd.loop);
+	if (ret < 0) {
+		farswap_log("no event source: %s", strerror(-ret));
+		return -1;
+	}
 	ret = listen_init();
 	if (ret < 0) {
 		farswap_log("cannot listen on %s port %u: %s%s", farswap_addr_text(&farswapd.self->addr),
@@ -230,6 +236,7 @@ static void end(void)
 	rdma_exit();
 	kernel_exit();
 	device_exit();
+	poison_exit();
 	farswap_tls_exit();
 	farswapd.loop = sd_event_unref(farswapd.loop);
 	explicit_bzero(farswapd.key, sizeof(farswapd.key));

@@ -124,6 +124,8 @@ static void show_lent(struct json_object *status)
 	if (strcmp(tool_text(lent, "memory"), "offers"))
 		printf("  memory: %s, %llu slabs asked back, %llu of them at once\n", tool_text(lent, "memory"), number(lent, "asked"),
 		       number(lent, "urgent"));
+	if (number(lent, "poisoned"))
+		printf("  memory of %llu slabs failed in hardware: their owners are to give them up\n", number(lent, "poisoned"));
 	for (i = 0; i < n; i++) {
 		struct json_object *one = json_object_array_get_idx(to, i);
 

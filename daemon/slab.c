@@ -23,13 +23,35 @@
 #define GAP	(2u << 20)
 
 static int memory = -1;
-static bool *taken;		/* the places in it */
-static uint32_t n_places;
+/* in it: whose they are, NULL: nobody's. A signal may look at any time, see slab_at(). */
+static struct slab **volatile places;
+static volatile uint32_t n_places;
+static struct slab left;	/* has the places of those that were left in the memory */
 static uint32_t count;
 
 uint32_t slab_count(void)
 {
 	return count;
+}
+
+uint32_t slab_poisoned(void)
+{
+	uint32_t i, n = 0;
+
+	for (i = 0; i < n_places; i++)
+		n += places[i] && places[i]->poisoned;
+	return n;
+}
+
+struct slab *slab_at(const void *address)
+{
+	const uint8_t *at = address;
+	uint32_t i;
+
+	for (i = 0; i < n_places; i++)
+		if (places[i] && places[i]->data && at >= places[i]->data && at < places[i]->data + places[i]->bytes + BEHIND)
+			return places[i];
+	return NULL;
 }
 
 int slab_memory(void)
@@ -47,8 +69,8 @@ void slab_memory_drop(void)
 	if (memory >= 0)
 		close(memory);
 	memory = -1;
-	free(taken);
-	taken = NULL;
+	free(places);
+	places = NULL;
 	n_places = 0;
 }
 
@@ -67,12 +89,12 @@ static off_t start_of(size_t bytes, uint32_t place)
 uint32_t slab_memory_places(size_t bytes)
 {
 	struct stat stat;
-	off_t places;
+	off_t n;
 
 	if (memory < 0 || fstat(memory, &stat))
 		return 0;
-	places = stat.st_size / start_of(bytes, 1);
-	return places < UINT32_MAX ? (uint32_t)places : UINT32_MAX;
+	n = stat.st_size / start_of(bytes, 1);
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
 /* its pages go back to the system; whoever maps it next finds zeros */
@@ -86,7 +108,7 @@ void slab_memory_clean(size_t bytes)
 	uint32_t place, n = slab_memory_places(bytes);
 
 	for (place = 0; place < n; place++)
-		if (place >= n_places || !taken[place])
+		if (place >= n_places || !places[place])
 			empty(bytes, place);	/* if not, it is not used: see slab_create() */
 }
 
@@ -94,29 +116,33 @@ static uint32_t spare_place(void)
 {
 	uint32_t place;
 
-	for (place = 0; place < n_places && taken[place]; place++)
+	for (place = 0; place < n_places && places[place]; place++)
 		;
 	return place;
 }
 
 /* it is in the memory, and nobody else's */
-static int take_place(size_t bytes, uint32_t place)
+static int take_place(struct slab *slab)
 {
+	uint32_t place = slab->place;
+
 	if (place >= n_places) {
 		uint32_t n = place < 32 ? 64 : 2 * place;
-		bool *more = realloc(taken, n * sizeof(*more));
+		struct slab **more = calloc(n, sizeof(struct slab *)), **before = places;
 
 		if (!more)
 			return -ENOMEM;
-		memset(more + n_places, 0, (n - n_places) * sizeof(*more));
-		taken = more;
+		if (before)
+			memcpy(more, before, n_places * sizeof(struct slab *));
+		places = more;
 		n_places = n;
+		free(before);
 	}
-	if (taken[place])
+	if (places[place])
 		return -EEXIST;
-	if (place >= slab_memory_places(bytes) && ftruncate(memory, start_of(bytes, place + 1)))
+	if (place >= slab_memory_places(slab->bytes) && ftruncate(memory, start_of(slab->bytes, place + 1)))
 		return -errno;
-	taken[place] = true;
+	places[place] = slab;
 	return 0;
 }
 
@@ -156,7 +182,7 @@ static struct slab *make(struct ibv_pd *pd, size_t bytes, uint32_t place, bool f
 		return NULL;
 	slab->bytes = bytes;
 	slab->place = place;
-	ret = take_place(bytes, place);
+	ret = take_place(slab);
 	if (ret)
 		goto err_place;
 	ret = fresh ? empty(bytes, place) : 0;
@@ -173,8 +199,8 @@ static struct slab *make(struct ibv_pd *pd, size_t bytes, uint32_t place, bool f
 	count++;
 	return slab;
 err:
+	places[place] = NULL;
 	unmap_memory(slab);
-	taken[place] = false;
 err_place:
 	free(slab);
 	errno = -ret;
@@ -218,27 +244,30 @@ int slab_revoke(struct slab *slab)
 	return 0;
 }
 
+static void forget(struct slab *slab, struct slab *next)
+{
+	places[slab->place] = next;
+	unmap_memory(slab);
+	free(slab);
+	count--;
+}
+
 void slab_free(struct slab *slab)
 {
 	if (slab->mr)
 		abort();	/* a reachable region must not go back to the system */
 	farswap_stall("slab zeroing");
-	explicit_bzero(slab->data, slab->bytes + BEHIND);
+	explicit_bzero(slab->data, slab->bytes + BEHIND);	/* what failed is not reached by that, and never used again by the kernel */
 	farswap_stall("slab free");
-	unmap_memory(slab);
 	empty(slab->bytes, slab->place);	/* if not, there are zeros all the same */
-	taken[slab->place] = false;
-	free(slab);
-	count--;
+	forget(slab, NULL);
 }
 
 void slab_leave(struct slab *slab)
 {
 	if (slab->mr)
 		abort();	/* somebody could still write to it */
-	unmap_memory(slab);
-	free(slab);
-	count--;
+	forget(slab, &left);
 }
 
 static uint64_t memory_available(void)

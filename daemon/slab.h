@@ -24,6 +24,7 @@ struct slab {
 	size_t bytes;
 	uint32_t place;			/* in the memory */
 	struct ibv_mr *mr;		/* NULL once revoked */
+	volatile bool poisoned;		/* poison.c's: a page of it failed, its owner is to give it up at once */
 	/* lender.c's: */
 	uint64_t asked_ns;		/* its owner is to move it away, since then; 0: it is not */
 	bool urgent;			/* it is to give it up at once, moved or not */
@@ -42,6 +43,11 @@ int slab_revoke(struct slab *slab);
 void slab_free(struct slab *slab);
 /* forget it and leave what it holds in the memory; only after slab_revoke() succeeded */
 void slab_leave(struct slab *slab);
+
+/* the slab that has that address; NULL: none. For signal handlers, too. */
+struct slab *slab_at(const void *address);
+/* slabs of which a page failed */
+uint32_t slab_poisoned(void);
 
 /* the descriptor of the memory that they lie in; -1: there is none */
 int slab_memory(void);

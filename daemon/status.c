@@ -52,6 +52,7 @@ static struct json_object *lent(void)
 	put_text(all, "memory", lend_state_name(lender_state()));
 	put_u64(all, "asked", lender_asked(false));
 	put_u64(all, "urgent", lender_asked(true));
+	put_u64(all, "poisoned", slab_poisoned());
 	put(all, "drained", json_object_new_boolean(donor_drained()));
 	while ((session = session_next(session))) {
 		struct json_object *one = json_object_new_object();

@@ -179,7 +179,7 @@ struct farswap_msg_grant {		/* GRANT: session, extent, generation; GRANTED, LOCA
 };
 
 #define FARSWAP_PONG_DRAINED	1u	/* all that it has lent is to be moved away */
-#define FARSWAP_PONG_SHORT	2u	/* its memory is short: it wants to know how active slabs are, and may ask for some */
+#define FARSWAP_PONG_SHORT	2u	/* its memory is short or some of it failed: it wants to know how active slabs are, and may ask for some */
 
 struct farswap_msg_ping {		/* PING (all 0) and PONG */
 	struct farswap_msg_head head;

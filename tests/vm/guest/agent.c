@@ -29,6 +29,7 @@
 
 #define GONE_MS	2000
 #define LOOK_MS	50
+#define LISTENS_MS	15000	/* of a host that is there; less than BEGIN_MS of tell.c */
 
 static int port;
 static int sigfd;
@@ -88,7 +89,7 @@ static bool host_listens(void)
 	struct pollfd p = { .fd = port, .events = POLLOUT };
 	int left_ms;
 
-	for (left_ms = GONE_MS; left_ms > 0; left_ms -= LOOK_MS) {
+	for (left_ms = LISTENS_MS; left_ms > 0; left_ms -= LOOK_MS) {
 		if (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT))
 			return true;
 		usleep(LOOK_MS * 1000);

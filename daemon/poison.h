@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Memory that failed in hardware, which the kernel tells of by SIGBUS (memory_failure()). In a slab it costs that slab: its owner is
+ * to give it up at once (lender.c), and a read of what failed, which would end this process, finds zeros instead, which no checksum of a page is for.
+ * Anywhere else the daemon ends, and hands over what it lent if it still can.
+ */
+#ifndef FARSWAP_POISON_H
+#define FARSWAP_POISON_H
+
+#include <systemd/sd-event.h>
+
+/* 0 or -errno */
+int poison_init(sd_event *loop);
+void poison_exit(void);
+
+#endif
