@@ -479,6 +479,10 @@ static void on_check(struct donor_conn *conn, const union farswap_msg *msg)
 		if (differs(slab, &msg->check.sums[i]))
 			answer.checked.differ[i / 8] |= (uint8_t)(1u << i % 8);
 	}
+	if (slab->poisoned) {	/* what differs here may be right at all others: see poison.h */
+		reject(conn, msg, FARSWAP_REJECT_NO_SLAB, slab->number);
+		return;
+	}
 	chan_send(conn->chan, &answer);
 }
 
@@ -503,7 +507,7 @@ static void on_ping(struct donor_conn *conn, const union farswap_msg *msg)
 	farswap_msg_make(&answer, FARSWAP_MSG_PONG, le32toh(msg->head.id));
 	answer.ping.room = htole32(drained ? 0 : recent_room());
 	answer.ping.lent = htole32(slab_count());
-	answer.ping.flags = htole32((drained ? FARSWAP_PONG_DRAINED : 0) | (lender_asks() ? FARSWAP_PONG_SHORT : 0));
+	answer.ping.flags = htole32((drained ? FARSWAP_PONG_DRAINED : 0) | (lender_asks(conn->client) ? FARSWAP_PONG_SHORT : 0));
 	chan_send(conn->chan, &answer);
 }
 

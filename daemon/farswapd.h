@@ -20,7 +20,7 @@ struct farswapd {
 
 extern struct farswapd farswapd;
 
-#define FARSWAPD_ANEW	1	/* what the loop ends with when the program is to be started again */
+#define FARSWAPD_ANEW	2	/* what the loop ends with when the program is to be started again; EXIT_FAILURE is 1 */
 
 #define SECONDS(n)	((uint64_t)(n) * 1000000u)	/* sd-event counts microseconds */
 

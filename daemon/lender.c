@@ -312,9 +312,21 @@ uint32_t lender_room(void)
 	return offered > there ? offered - there : 0;
 }
 
-bool lender_asks(void)
+static bool has_poisoned(const char *client)
 {
-	return lend.state == LEND_ASKS || lend.state == LEND_REVOKES || slab_poisoned();
+	struct session *session = NULL;
+	const struct slab *slab;
+
+	while (slab_poisoned() && (session = session_next(session)))
+		for (slab = session->state == SESSION_OPEN && !strcmp(session->client, client) ? session->slabs : NULL; slab; slab = slab->next)
+			if (slab->poisoned)
+				return true;
+	return false;
+}
+
+bool lender_asks(const char *client)
+{
+	return lend.state == LEND_ASKS || lend.state == LEND_REVOKES || has_poisoned(client);
 }
 
 enum lend_state lender_state(void)

@@ -22,8 +22,8 @@ int lender_conf(void);
 void lender_exit(void);
 /* slabs that may be lent now, for all that memory says */
 uint32_t lender_room(void);
-/* owners are to tell how active their slabs are: memory is short, or some of it failed in hardware */
-bool lender_asks(void);
+/* that client is to tell how active its slabs are: memory is short, or some of it that it has failed in hardware */
+bool lender_asks(const char *client);
 enum lend_state lender_state(void);
 /* slabs that their owners are asked for and have not moved yet; urgent: of these, those to be given up at once */
 uint32_t lender_asked(bool urgent);

@@ -85,6 +85,7 @@ static int on_noted(sd_event_source *source, int fd, uint32_t events, void *arg)
 	struct note *n;
 	eventfd_t times;
 	bool ends = false;
+	unsigned char present;
 
 	(void)events;
 	(void)arg;
@@ -92,6 +93,10 @@ static int on_noted(sd_event_source *source, int fd, uint32_t events, void *arg)
 	for (n = notes; n < notes + NOTED_MAX; n++) {
 		if (atomic_load(&n->state) != NOTE_READY)
 			continue;
+		if (!n->in_slab && mincore(n->page, PAGE, &present)) {	/* not mapped any more: it was a slab's that is free */
+			atomic_store(&n->state, NOTE_NONE);
+			continue;
+		}
 		if (n->in_slab)
 			farswap_log("memory of a slab failed in hardware (slab %llu, extent %llu, offset %llu): its owner is to give it up",
 				    (unsigned long long)n->slab, (unsigned long long)n->extent, (unsigned long long)n->offset);

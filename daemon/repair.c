@@ -472,7 +472,7 @@ static void grant_ahead(void)
 	if (!next || !needs_copy(&view))
 		return;
 	target = choose_target(next, 2);	/* the present copy, and what it takes the place of */
-	if (!target)
+	if (!target || target->link->is_short)
 		return;
 	r->ahead.extent = next->number;
 	r->ahead.generation = next->generation;
@@ -607,7 +607,7 @@ static void on_set(int error, const char *why, const struct kernel_answer *answe
 	}
 	if (!r->target && r->moved.peer) {
 		r->drops_done++;
-		farswap_log_limited(&limit, "%s: extent %" PRIu64 " is DEGRADED: %s cannot wait for its memory, and has its slab back", device.name,
+		farswap_log_limited(&limit, "%s: extent %" PRIu64 " is DEGRADED: %s cannot wait for its memory, or some of that failed, and has its slab back", device.name,
 				    r->extent, left ? left->link->node->name : "a lost donor");
 	}
 	if (r->target) {

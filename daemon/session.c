@@ -97,10 +97,16 @@ static struct session *restore(const struct state_session *state)
 	return session;
 }
 
+/* one of which memory failed in hardware cannot be registered again: it is not there any more, and its owner makes another copy */
 static int restore_slab(struct session *session, const struct state_slab *state, uint64_t bytes)
 {
 	struct slab *slab = slab_restore(session->pd, bytes, le32toh(state->place));
 
+	if (!slab && errno == EFAULT) {
+		farswap_log("session of %s: slab %llu (extent %llu) is not taken over: its memory cannot be used any more", session->client,
+			    (unsigned long long)le64toh(state->number), (unsigned long long)le64toh(state->extent));
+		return 0;
+	}
 	if (!slab)
 		return -errno;
 	slab->number = le64toh(state->number);

@@ -69,9 +69,9 @@ void slab_memory_drop(void)
 	if (memory >= 0)
 		close(memory);
 	memory = -1;
+	n_places = 0;
 	free(places);
 	places = NULL;
-	n_places = 0;
 }
 
 static int open_memory(void)

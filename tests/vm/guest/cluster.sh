@@ -73,6 +73,16 @@ daemons_end() {
 	done
 }
 
+# fails PID ADDRESS: the page that the process has there fails in hardware, as the kernel pretends
+fails() {
+	local entry frame
+	entry=$(dd if="/proc/$1/pagemap" bs=8 skip=$(($2 / 4096)) count=1 2> /dev/null | od -An -tu8)
+	frame=$((entry & ((1 << 55) - 1)))
+	[ $frame != 0 ] || { echo "no page at $2 of process $1"; return 1; }
+	# it says EBUSY when somebody else holds the page, too, and has done it
+	echo $((frame * 4096)) > /sys/devices/system/memory/hard_offline_page || true
+}
+
 # limited SIZE COMMAND...: in a control group with that memory limit, swap unlimited
 limited() {
 	local group=/sys/fs/cgroup/limited
