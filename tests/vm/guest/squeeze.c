@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * squeeze MIB: until SIGTERM, locks as much memory as it takes to hold the largest zone at its min watermark, so that whoever needs memory has to
- * reclaim it first. MIB are left to be reclaimed, and what is free below the watermark it gives back, so that nobody is killed. The last line says:
+ * reclaim it first. When MIB or less are left to be reclaimed it goes halfway from the low mark only, and what is free below the watermark it gives back, so that nobody is killed. The last line says:
  *
  *   squeeze: min_free_kbytes=N seconds=N samples=N free_over_min_p10=N p50=N p90=N below_low_percent=N locked_mib=N
  *
- * below_low: free memory was under the zone's low watermark, where kswapd is at work. Its own loop needs no memory.
+ * What is kept for allocations of several pages that cannot wait counts as not free, as for the kernel.
+ * below_low: free memory was under the zone's low watermark, where kswapd is at work. Its own loop needs no memory. Every ten seconds it says how
+ * things are, on stderr.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +26,8 @@
 #define CHUNKS_MAX	65536
 #define BACK		8	/* chunks at once */
 #define LOOK_US		10000
+#define KEPT_EVERY	100	/* looks */
+#define TELL_EVERY	1000	/* looks */
 #define PARTS		400	/* of min, as samples are counted */
 
 struct zone {
@@ -69,23 +73,48 @@ static void read_text(int *fd, const char *path)
 	text[n] = 0;
 }
 
-/* pages that the kernel could reclaim */
-static unsigned long reclaimable(void)
+static void read_vmstat(void)
 {
 	static int fd = -1;
 
 	read_text(&fd, "/proc/vmstat");
+}
+
+/* pages that the kernel could reclaim */
+static unsigned long reclaimable(void)
+{
+	read_vmstat();
 	return number(text, "nr_inactive_anon ") + number(text, "nr_active_anon ") + number(text, "nr_inactive_file ") +
 	       number(text, "nr_active_file ");
+}
+
+/*
+ * Pages of the zone that are kept for allocations of several pages that cannot wait: the kernel does not count what is free of them for any other. In
+ * /proc/pagetypeinfo they are the fourth number of the zone's second line, in blocks; all of them are taken for free.
+ */
+static unsigned long kept(const char *name)
+{
+	static int fd = -1;
+	unsigned long block, blocks = 0;
+	char *at;
+
+	read_text(&fd, "/proc/pagetypeinfo");
+	block = number(text, "Pages per block:");
+	at = strstr(text, "Number of blocks");
+	at = at ? strstr(at, name) : NULL;
+	if (!at || sscanf(at + strlen(name), "%*u %*u %*u %lu", &blocks) != 1)
+		fatal("no blocks found in /proc/pagetypeinfo");
+	return block * blocks;
 }
 
 /* The zone with the most pages. */
 static struct zone largest(void)
 {
 	static int fd = -1;
+	static unsigned long reserved;
 	unsigned long managed, most = 0;
 	struct zone best = { 0 };
-	char *at;
+	char *at, *from, name[16] = "";
 
 	read_text(&fd, "/proc/zoneinfo");
 	for (at = text; (at = strstr(at, "pages free")); at++) {
@@ -93,10 +122,16 @@ static struct zone largest(void)
 		if (managed <= most)
 			continue;
 		most = managed;
+		for (from = at; from > text && strncmp(from, "zone ", 5); from--)
+			;
+		sscanf(from, "zone %15[A-Za-z0-9]", name);
 		best = (struct zone){ .free = number(at, "pages free "), .min = number(at, " min "), .low = number(at, " low ") };
 	}
 	if (!best.min)
 		fatal("no zone found in /proc/zoneinfo");
+	if (!(samples % KEPT_EVERY))
+		reserved = kept(name);
+	best.free = best.free > reserved ? best.free - reserved : 0;
 	return best;
 }
 
@@ -124,20 +159,31 @@ static double part(double of)
 	return i / 100.0;
 }
 
+static void tell(const struct zone *zone)
+{
+	static unsigned long in, out;
+	unsigned long could = reclaimable(), now_in = number(text, "pswpin "), now_out = number(text, "pswpout ");
+
+	fprintf(stderr, "squeeze: samples=%lu free_over_min=%.2f low_over_min=%.2f reclaimable_mib=%lu locked_mib=%u pages_in=%lu pages_out=%lu\n", samples,
+		(double)zone->free / zone->min, (double)zone->low / zone->min, could >> 8, held / (1048576 / CHUNK), now_in - in, now_out - out);
+	in = now_in;
+	out = now_out;
+}
+
 static void look(void)
 {
 	struct zone zone = largest();
-	unsigned long hundredths = zone.free * 100 / zone.min;
+	unsigned long hundredths = zone.free * 100 / zone.min, could = reclaimable();
 	int i;
 
-	samples++;
+	if (!(++samples % TELL_EVERY))
+		tell(&zone);
 	below += zone.free < zone.low;
 	seen[hundredths < PARTS ? hundredths : PARTS - 1]++;
-	if (zone.free > zone.min + (zone.low - zone.min) / 4 && reclaimable() > leave)
+	if (zone.free > zone.min + (zone.low - zone.min) / (could > leave ? 4 : 2))
 		take();
-	else
-		for (i = 0; i < BACK && zone.free < zone.min; i++)
-			give_back();
+	for (i = 0; i < BACK && zone.free < zone.min; i++)
+		give_back();
 }
 
 static unsigned long min_free_kbytes(void)
