@@ -170,11 +170,12 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 }
 
 enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_RESERVE_HIGH, KEY_RESERVE_HARD, KEY_DEADLINE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
-	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, CLUSTER_KEYS };
+	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, KEY_ETCD, KEY_ETCD_NAME, KEY_ETCD_TTL,
+	CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "reserve_high", "reserve_hard", "deadline", "copies", "size", "spares", "codec", "lend_while_borrowing",
-	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance",
+	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance", "etcd", "etcd_name", "etcd_ttl",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -226,6 +227,31 @@ static int take_lease(struct parser *p, const char *value)
 	return 1;
 }
 
+static int take_etcd(struct parser *p, const char *value)
+{
+	struct farswap_conf *conf = p->conf;
+	size_t length;
+
+	for (value += strspn(value, " "); *value; value += length + strspn(value + length, " ")) {
+		length = strcspn(value, " ");
+		if (conf->n_etcd == ENGINE_ENDPOINTS_MAX)
+			return fail(p, p->line, "etcd=: %u endpoints at most", ENGINE_ENDPOINTS_MAX);
+		if (length >= ENGINE_URL_BYTES || (strncmp(value, "http://", 7) && strncmp(value, "https://", 8)))
+			return fail(p, p->line, "etcd=%.*s is no endpoint: give http://ADDRESS:2379 or https://, and a space between two",
+				    (int)length, value);
+		memcpy(conf->etcd[conf->n_etcd++], value, length);
+	}
+	return conf->n_etcd ? 1 : fail(p, p->line, "etcd= names no endpoint: give http://ADDRESS:2379, or leave the key out");
+}
+
+static int take_etcd_name(struct parser *p, const char *value)
+{
+	if (strlen(value) >= sizeof(p->conf->etcd_name) || !farswap_name_ok(value))
+		return fail(p, p->line, "etcd_name=%s: use letters, digits, '.', '-' and '_', %zu at most", value, sizeof(p->conf->etcd_name) - 1);
+	strcpy(p->conf->etcd_name, value);
+	return 1;
+}
+
 static int take_cluster(struct parser *p, const char *key, const char *value)
 {
 	struct farswap_conf *conf = p->conf;
@@ -237,7 +263,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement and rebalance",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement, rebalance, etcd, etcd_name and etcd_ttl",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -282,6 +308,12 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		return take_placement(p, value);
 	case KEY_REBALANCE:
 		return take_yes_no(p, key, value, &conf->rebalance);
+	case KEY_ETCD:
+		return take_etcd(p, value);
+	case KEY_ETCD_NAME:
+		return take_etcd_name(p, value);
+	case KEY_ETCD_TTL:
+		return take_u32(p, key, value, ENGINE_TTL_MIN_S, ENGINE_TTL_MAX_S, &conf->etcd_ttl_s);
 	default:
 		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
 	}
@@ -396,6 +428,8 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->replace_after_s = 10;
 	conf->heartbeat_ms = 100;
 	conf->lease_s = 1800;
+	strcpy(conf->etcd_name, "default");
+	conf->etcd_ttl_s = ENGINE_TTL_S;
 }
 
 int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size)
@@ -442,7 +476,17 @@ struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *na
 	return NULL;
 }
 
-int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size)
+static void keep_self(struct farswap_conf *conf)
+{
+	struct farswap_node self = *conf->self;
+
+	memset(conf->nodes, 0, sizeof(conf->nodes));
+	conf->nodes[0] = self;
+	conf->n_nodes = 1;
+	conf->self = conf->nodes;
+}
+
+static void find_self(struct farswap_conf *conf, const char *name, char *err, size_t size)
 {
 	char host[256] = "";
 	unsigned int i;
@@ -451,7 +495,7 @@ int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *er
 		conf->self = farswap_conf_node(conf, name);
 		if (!conf->self)
 			snprintf(err, size, "%s: no [node %s] in it: add it, or give another --node", conf->path, name);
-		return conf->self ? 0 : -1;
+		return;
 	}
 	gethostname(host, sizeof(host) - 1);
 	conf->self = farswap_conf_node(conf, host);
@@ -461,5 +505,12 @@ int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *er
 	if (!conf->self)
 		snprintf(err, size, "%s: no node is named '%s' and none has an address of this host: give --node NAME",
 			 conf->path, host);
+}
+
+int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size)
+{
+	find_self(conf, name, err, size);
+	if (conf->self && conf->n_etcd)
+		keep_self(conf);
 	return conf->self ? 0 : -1;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine.h"
 #include "farswap_nl.h"
 #include "key.h"
 #include "placement.h"
@@ -24,6 +25,8 @@ struct farswap_node {
 	uint32_t lend;			/* slabs at most */
 	unsigned int line;
 	bool has_address, has_lend, has_rack;
+	bool joined;			/* known from the membership engine, not from the file */
+	uint64_t left_ns;		/* the engine says that it is gone, since then; 0: it is there */
 };
 
 struct farswap_conf {
@@ -46,6 +49,10 @@ struct farswap_conf {
 	uint32_t repair_rate;		/* MiB/s at most; 0: no limit */
 	uint32_t heartbeat_ms;		/* between two PINGs */
 	uint32_t lease_s;		/* a donor keeps the session of a client that it does not see alive so long; 0: for ever */
+	char etcd[ENGINE_ENDPOINTS_MAX][ENGINE_URL_BYTES];
+	unsigned int n_etcd;		/* 0: the nodes are those of the file; else it says of this one alone */
+	char etcd_name[32];	/* the cluster's, as several can share an etcd */
+	uint32_t etcd_ttl_s;		/* a node that gives no sign of life so long has left */
 	struct farswap_node nodes[FARSWAP_NODES_MAX];	/* in the daemon one whose name is "" has been removed, see sync.h */
 	unsigned int n_nodes;
 	struct farswap_node *self;	/* after farswap_conf_find_self() */
@@ -55,7 +62,7 @@ struct farswap_conf {
 int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size);
 /*
  * name NULL: the node named like this host or, failing that, with the address of a local interface.
- * Returns 0, or -1 with one line in err.
+ * With an engine all other nodes of the file are dropped: they are its to tell. Returns 0, or -1 with one line in err.
  */
 int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size);
 struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name);

@@ -10,6 +10,7 @@
 
 #include "farswapd.h"
 #include "log.h"
+#include "nodes.h"
 
 #define REACH_NS	12000000000ull
 #define POLL_EVERY	SECONDS(1)
@@ -72,11 +73,6 @@ struct nl_msg *device_msg(int cmd, int dump)
 	return msg;
 }
 
-static bool is_donor(const struct farswap_node *node)
-{
-	return node != farswapd.self && node->lend;
-}
-
 /* the newest record of the node: its last trouble is the one to tell */
 static const struct device_peer *newest_peer(const struct link *link)
 {
@@ -99,7 +95,7 @@ void device_explain(char *out, size_t size)
 		const struct device_peer *peer = newest_peer(link);
 		const char *why = "";
 
-		if (!is_donor(node))
+		if (!nodes_is_donor(node))
 			continue;
 		if (link->state != LINK_READY)
 			why = link->why[0] ? link->why : "no answer in time";
@@ -228,20 +224,16 @@ static void advance_peering(void)
 
 static void start_peers(void)
 {
+	struct link *links[FARSWAP_NODES_MAX];
 	unsigned int i, n = 0;
 
-	for (i = 0; i < farswapd.conf.n_nodes && n < DEVICE_LIVE_MAX; i++) {
+	for (i = 0; i < farswapd.conf.n_nodes; i++) {
 		struct link *link = link_of(&farswapd.conf.nodes[i]);
-		struct device_peer *peer;
 
-		if (!is_donor(link->node) || link->state != LINK_READY)
-			continue;
-		peer = peer_new(link);
-		if (!peer)
-			break;
-		peer_start(peer);
-		n++;
+		if (nodes_is_donor(link->node) && link->state == LINK_READY)
+			links[n++] = link;
 	}
+	peer_start_some(links, n);
 }
 
 static void on_queues(int error, const char *why, const struct kernel_answer *answers, void *arg)
@@ -310,7 +302,7 @@ static void advance_reaching(void)
 	for (i = 0; i < farswapd.conf.n_nodes; i++) {
 		struct link *link = link_of(&farswapd.conf.nodes[i]);
 
-		if (!is_donor(link->node))
+		if (!nodes_is_donor(link->node))
 			continue;
 		ready += link->state == LINK_READY;
 		waiting += link->state == LINK_CONNECTING && !link->why[0];
@@ -331,7 +323,7 @@ static void start_links(void)
 	unsigned int i;
 
 	for (i = 0; i < farswapd.conf.n_nodes; i++)
-		if (is_donor(&farswapd.conf.nodes[i]))
+		if (nodes_is_donor(&farswapd.conf.nodes[i]))
 			link_start(link_of(&farswapd.conf.nodes[i]));
 }
 
@@ -369,7 +361,7 @@ static bool refuse_early(const char *name, uint64_t size, unsigned int copies, c
 	unsigned int i, donors = 0;
 
 	for (i = 0; i < farswapd.conf.n_nodes; i++)
-		donors += is_donor(&farswapd.conf.nodes[i]);
+		donors += nodes_is_donor(&farswapd.conf.nodes[i]);
 	if (device_exists())
 		snprintf(why, bytes, "%s is %s on this node already: one device per node", device.name,
 			 device_phase_text(device.phase));

@@ -211,6 +211,8 @@ struct device_peer *peer_new(struct link *link);
 struct device_peer *peer_of(struct link *link);		/* in use or on the way: OPENING to SUSPECT */
 struct device_peer *peer_numbered(uint32_t number);
 void peer_start(struct device_peer *peer);
+/* those of them that the device has places for, the freer ones sooner, in their order */
+void peer_start_some(struct link **links, size_t n);
 /* the session named in this new record is to go on under its number */
 void peer_rejoin(struct device_peer *peer);
 /* let the next WAITING peer go on, when none is before it */

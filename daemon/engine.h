@@ -20,6 +20,7 @@
 #define ENGINE_VALUE_MAX	2048
 #define ENGINE_PUTS_MAX		4	/* in one put() */
 #define ENGINE_ENDPOINTS_MAX	8
+#define ENGINE_URL_BYTES	256
 #define ENGINE_TTL_S		10	/* unless the settings say otherwise */
 #define ENGINE_TTL_MIN_S	2
 #define ENGINE_TTL_MAX_S	60

@@ -46,7 +46,7 @@ enum etcd_phase {
 };
 
 struct engine {
-	char urls[ENGINE_ENDPOINTS_MAX][256];
+	char urls[ENGINE_ENDPOINTS_MAX][ENGINE_URL_BYTES];
 	bool told[ENGINE_ENDPOINTS_MAX];	/* why it is not reached has been said since one was */
 	unsigned int n_urls, at;
 	unsigned int failed;			/* endpoints, one after the other */

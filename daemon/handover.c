@@ -226,19 +226,21 @@ static void leave_all(void)
 	}
 }
 
-void handover_give(void)
+bool handover_give(void)
 {
 	struct state state = { 0 };
+	bool given;
 	int ret;
 
 	if (!getenv("NOTIFY_SOCKET"))
-		return;
+		return false;
 	fence_all(&state);
 	if (!state.data)
-		return;
+		return false;
 	ret = end_state(&state);
 	if (!ret)
 		ret = give(&state);
+	given = !ret;
 	if (ret) {
 		farswap_log("what is lent is not handed over: %s", strerror(-ret));
 	} else {
@@ -250,4 +252,5 @@ void handover_give(void)
 			farswap_log("not known whether it was taken: %s", strerror(-ret));
 	}
 	free(state.data);
+	return given;
 }

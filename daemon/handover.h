@@ -10,9 +10,11 @@
 #ifndef FARSWAP_HANDOVER_H
 #define FARSWAP_HANDOVER_H
 
+#include <stdbool.h>
+
 /* once there is an RDMA device, before any message is read; sets farswapd.incarnation if something was taken over */
 void handover_take(void);
-/* when no message is read any more; what could not be given is still there, to be closed */
-void handover_give(void);
+/* when no message is read any more; what could not be given is still there, to be closed. True: it was, to the daemon that is to come. */
+bool handover_give(void);
 
 #endif

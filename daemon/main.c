@@ -21,6 +21,7 @@
 #include "listen.h"
 #include "local.h"
 #include "log.h"
+#include "members.h"
 #include "poison.h"
 #include "push.h"
 #include "rdma.h"
@@ -217,19 +218,21 @@ static int start(void)
 		farswap_log("no event source: %s", strerror(-ret));
 		return -1;
 	}
+	if (members_init())
+		return -1;
 	/* last: whoever sees the socket may count on all the rest */
 	return local_init();
 }
 
 /* the device, if there is one, is left as it is: its I/O does not need this process */
-static void end(void)
+static void end(bool again)
 {
 	local_exit();
 	listen_exit();
 	link_exit();
 	donor_exit();
 	lender_exit();
-	handover_give();
+	members_exit(handover_give() || again);
 	session_close_all("farswapd ends");
 	session_exit();
 	push_exit();
@@ -263,7 +266,7 @@ int main(int argc, char **argv)
 		sd_notify(0, "READY=1");
 		ret = sd_event_loop(farswapd.loop);
 	}
-	end();
+	end(ret == FARSWAPD_ANEW);
 	farswap_stalls_tell();
 	if (ret == FARSWAPD_ANEW) {
 		execv("/proc/self/exe", argv);

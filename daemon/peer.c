@@ -8,9 +8,11 @@
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
+#include "placement.h"
 #include "stall.h"
 
 #define LOSE_RETRY_NS	1000000000ull
+#define NODE_RETRY_NS	5000000000ull	/* a node that could not be used is not tried again before */
 
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
@@ -314,6 +316,30 @@ void peer_start(struct device_peer *peer)
 	peer->state = PEER_OPENING;
 	if (!ask_session(peer, FARSWAP_MSG_OPEN, on_opened))
 		fail(peer, "control connection lost");
+}
+
+void peer_start_some(struct link **links, size_t n)
+{
+	struct placement_node nodes[FARSWAP_NODES_MAX];
+	unsigned int used = peer_count(PEER_LIVE);
+	struct device_peer *peer;
+	int chosen[DEVICE_LIVE_MAX];
+	size_t i;
+
+	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
+		used += peer_busy(peer);
+	for (i = 0; i < n; i++)		/* a full one is asked all the same: for its reason */
+		nodes[i] = (struct placement_node) { .offered = links[i]->lent + (links[i]->room ? links[i]->room : 1), .lent = links[i]->lent };
+	if (used < DEVICE_LIVE_MAX)
+		placement_choose(PLACEMENT_POWER_OF_TWO, nodes, n, DEVICE_LIVE_MAX - used, &device.seed, chosen);
+	for (i = 0; i < n && used < DEVICE_LIVE_MAX; i++) {
+		if (!nodes[i].taken)
+			continue;
+		device.node_retry_ns[links[i]->node - farswapd.conf.nodes] = farswap_now_ns() + NODE_RETRY_NS;
+		peer = peer_new(links[i]);
+		if (peer)
+			peer_start(peer);
+	}
 }
 
 void peer_rejoin(struct device_peer *peer)

@@ -135,6 +135,25 @@ static void show_lent(struct json_object *status)
 	}
 }
 
+static void show_members(struct json_object *members)
+{
+	struct json_object *nodes = tool_get(members, "nodes");
+	size_t i, n = nodes ? json_object_array_length(nodes) : 0, left = 0;
+
+	for (i = 0; i < n; i++)
+		left += json_object_get_boolean(tool_get(json_object_array_get_idx(nodes, i), "left"));
+	printf("  members: %zu nodes", n - left);
+	if (left)
+		printf(", and %zu that left", left);
+	if (!tool_get(members, "endpoint"))
+		printf(" in cluster.conf\n");
+	else if (json_object_get_boolean(tool_get(members, "reached")))
+		printf(", from %s at %s (%s)\n", tool_text(members, "engine"), tool_text(members, "endpoint"), tool_text(members, "version"));
+	else
+		printf(", as last known: %s NOT REACHED for %llu s (%s: %s)\n", tool_text(members, "engine"), number(members, "since_s"),
+		       tool_text(members, "endpoint"), tool_text(members, "why"));
+}
+
 static void show_node(struct json_object *status)
 {
 	struct json_object *rdma = tool_get(status, "rdma"), *dropped = tool_get(status, "dropped");
@@ -145,6 +164,7 @@ static void show_node(struct json_object *status)
 		printf("  rdma: %s\n", tool_text(rdma, "device"));
 	else
 		printf("  rdma: none (%s)\n", tool_text(rdma, "error"));
+	show_members(tool_get(status, "members"));
 	if (number(dropped, "total"))
 		printf("  dropped control peers: %llu (%llu handshake, %llu key, %llu timeout, %llu crowd, %llu message, %llu order)\n",
 		       number(dropped, "total"), number(dropped, "handshake"), number(dropped, "key"),

@@ -11,6 +11,7 @@
 #include "dropped.h"
 #include "farswapd.h"
 #include "lender.h"
+#include "members.h"
 #include "rdma.h"
 #include "session.h"
 
@@ -109,6 +110,7 @@ static struct json_object *own_part(void)
 	put_u64(all, "port", farswapd.conf.port);
 	put_u64(all, "slab_bytes", farswapd.conf.slab_bytes);
 	put(all, "rdma", rdma_state());
+	put(all, "members", members_status());
 	put(all, "lent", lent());
 	put(all, "dropped", dropped());
 	return all;

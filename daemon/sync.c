@@ -9,8 +9,9 @@
 #include "device.h"
 #include "farswapd.h"
 #include "lender.h"
-#include "link.h"
 #include "log.h"
+#include "members.h"
+#include "nodes.h"
 
 /* what the present try has found; its line is cut where there is no more room */
 struct sync {
@@ -40,16 +41,9 @@ static int refuse(struct sync *sync, const char *what, const char *why)
 	return -1;
 }
 
-/* a record of it that says no more than what it died of is no hindrance */
-static bool is_used(const struct link *link)
+static bool is_of_file(const struct farswap_node *node)
 {
-	const struct device_peer *peer;
-
-	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
-		if (peer->state != PEER_FREE && peer->link == link &&
-		    (peer->in_air || peer->in_kernel || (peer->state != PEER_LOST && peer->state != PEER_FAILED)))
-			return true;
-	return false;
+	return node->name[0] && !node->joined;
 }
 
 static int check_node(struct sync *sync, const struct farswap_node *node)
@@ -60,7 +54,7 @@ static int check_node(struct sync *sync, const struct farswap_node *node)
 	snprintf(what, sizeof(what), "node '%s'", node->name);
 	if (!now && node == farswapd.self)
 		return refuse(sync, what, "is this one, and is not in it: stop farswapd before");
-	if (!now && is_used(link_of(node)))
+	if (!now && nodes_used(node))
 		return refuse(sync, what, "is not in it, and this node's device has copies there: drain it before");
 	if (now && !farswap_addr_same_host(&node->addr, &now->addr))
 		return refuse(sync, what, "has another address in it: remove it, then add it again");
@@ -81,38 +75,17 @@ static int check(struct sync *sync)
 		return refuse(sync, "slab=", restart);
 	if (now->lease_s != next->lease_s)
 		return refuse(sync, "lease=", restart);
+	if (now->n_etcd != next->n_etcd || memcmp(now->etcd, next->etcd, sizeof(now->etcd)) || strcmp(now->etcd_name, next->etcd_name) ||
+	    now->etcd_ttl_s != next->etcd_ttl_s)
+		return refuse(sync, "etcd=, etcd_name= or etcd_ttl=", restart);
 	for (i = 0; i < now->n_nodes; i++)
-		if (now->nodes[i].name[0] && check_node(sync, &now->nodes[i]))
+		if (is_of_file(&now->nodes[i]) && check_node(sync, &now->nodes[i]))
 			return -1;
 	for (i = 0; i < now->n_nodes; i++)
-		names += now->nodes[i].name[0] && farswap_conf_node(sync->next, now->nodes[i].name);
+		names += is_of_file(&now->nodes[i]) && farswap_conf_node(sync->next, now->nodes[i].name);
 	for (i = 0; i < next->n_nodes; i++)
 		names += !farswap_conf_node(&farswapd.conf, next->nodes[i].name);
 	return names <= FARSWAP_NODES_MAX ? 0 : refuse(sync, "nodes", "are too many");
-}
-
-/* its place may be another's: nothing tells of it any more */
-static void remove_node(struct farswap_node *node)
-{
-	struct link *link = link_of(node);
-	struct device_peer *peer;
-
-	link_stop(link);
-	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
-		if (peer->state != PEER_FREE && peer->link == link)
-			memset(peer, 0, sizeof(*peer));
-	memset(node, 0, sizeof(*node));
-}
-
-static struct farswap_node *free_node(void)
-{
-	struct farswap_conf *conf = &farswapd.conf;
-	unsigned int i;
-
-	for (i = 0; i < conf->n_nodes; i++)
-		if (!conf->nodes[i].name[0])
-			return &conf->nodes[i];
-	return &conf->nodes[conf->n_nodes++];
 }
 
 static void take_nodes(struct sync *sync)
@@ -121,10 +94,10 @@ static void take_nodes(struct sync *sync)
 	unsigned int i;
 
 	for (i = 0; i < conf->n_nodes; i++) {
-		if (!conf->nodes[i].name[0] || farswap_conf_node(sync->next, conf->nodes[i].name))
+		if (!is_of_file(&conf->nodes[i]) || farswap_conf_node(sync->next, conf->nodes[i].name))
 			continue;
 		add(sync, "; node %s removed", conf->nodes[i].name);
-		remove_node(&conf->nodes[i]);
+		nodes_remove(&conf->nodes[i]);
 	}
 	for (i = 0; i < sync->next->n_nodes; i++) {
 		const struct farswap_node *next = &sync->next->nodes[i];
@@ -135,7 +108,7 @@ static void take_nodes(struct sync *sync)
 		else if (node->lend != next->lend || strcmp(node->rack, next->rack))
 			add(sync, "; node %s changed", next->name);
 		if (!node)
-			node = free_node();
+			node = nodes_place();
 		*node = *next;
 	}
 }
@@ -153,6 +126,16 @@ static void take_keys(struct sync *sync)
 	*conf = *next;
 }
 
+/* with an engine this node's section alone is read */
+static int load(struct sync *sync)
+{
+	int ret = farswap_conf_load(farswapd.conf.path, sync->next, sync->text, sync->size);
+
+	if (!ret && sync->next->n_etcd)
+		ret = farswap_conf_find_self(sync->next, farswapd.self->name, sync->text, sync->size);
+	return ret;
+}
+
 int sync_conf(char *text, size_t size)
 {
 	struct sync sync = { .next = malloc(sizeof(*sync.next)), .text = text, .size = size };
@@ -161,11 +144,12 @@ int sync_conf(char *text, size_t size)
 	text[0] = 0;
 	if (!sync.next) {
 		add(&sync, "out of memory");
-	} else if (!farswap_conf_load(farswapd.conf.path, sync.next, text, size) && !check(&sync)) {
+	} else if (!load(&sync) && !check(&sync)) {
 		add(&sync, "%s: read anew", farswapd.conf.path);
 		take_nodes(&sync);
 		take_keys(&sync);
 		device_conf();
+		members_conf();
 		ret = lender_conf() < 0 ? -1 : 0;
 		if (ret)
 			add(&sync, "; but memory is not looked at any more, for want of it: restart farswapd");

@@ -5,8 +5,8 @@
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
+#include "nodes.h"
 
-#define NODE_RETRY_NS	5000000000ull
 
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
@@ -135,27 +135,22 @@ static bool has_old_session(const struct link *link)
 	return false;
 }
 
-/* a node that lends, answers, and is no peer now becomes one, under a new number */
+/* nodes that lend, answer, and are no peers now become some, under new numbers */
 static void find_new_peers(void)
 {
+	struct link *links[FARSWAP_NODES_MAX];
 	uint64_t now = farswap_now_ns();
-	unsigned int i;
+	unsigned int i, n = 0;
 
 	for (i = 0; i < farswapd.conf.n_nodes; i++) {
-		struct farswap_node *node = &farswapd.conf.nodes[i];
-		struct link *link = link_of(node);
-		struct device_peer *peer;
+		struct link *link = link_of(&farswapd.conf.nodes[i]);
 
-		if (peer_count(PEER_LIVE) >= DEVICE_LIVE_MAX)
-			return;
-		if (node == farswapd.self || !node->lend || link->state != LINK_READY || link->drained || peer_of(link) ||
-		    has_old_session(link) || now < device.node_retry_ns[i])
+		if (!nodes_is_donor(link->node) || link->state != LINK_READY || link->drained || peer_of(link) || has_old_session(link) ||
+		    now < device.node_retry_ns[i])
 			continue;
-		device.node_retry_ns[i] = now + NODE_RETRY_NS;
-		peer = peer_new(link);
-		if (peer)
-			peer_start(peer);
+		links[n++] = link;
 	}
+	peer_start_some(links, n);
 }
 
 void upkeep_advance(void)

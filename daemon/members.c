@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "members.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "device.h"
+#include "donor.h"
+#include "engine.h"
+#include "farswap_wire.h"
+#include "farswapd.h"
+#include "lender.h"
+#include "log.h"
+#include "nodes.h"
+#include "slab.h"
+
+#define PREFIX		"node/"
+#define TELL_EVERY	SECONDS(1)
+#define LEFT_NS		600000000000ull
+#define LEND_MAX	(1u << 20)	/* as in cluster.conf */
+
+static const struct engine_ops *ops = &engine_etcd;
+static struct engine *engine;
+static sd_event_source *telling;
+static char told[ENGINE_VALUE_MAX];
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
+
+/* --- this node --- */
+
+/* { address, rack, lend, offered, lent }, in slabs */
+static void tell(void)
+{
+	struct json_object *all = json_object_new_object();
+	char key[sizeof(PREFIX) + FARSWAP_NAME_BYTES];
+	uint32_t lent = slab_count(), room = donor_room();
+	const char *text;
+
+	json_object_object_add(all, "address", json_object_new_string(farswap_addr_text(&farswapd.self->addr)));
+	json_object_object_add(all, "rack", json_object_new_string(farswapd.self->rack));
+	json_object_object_add(all, "lend", json_object_new_uint64(farswapd.self->lend));
+	json_object_object_add(all, "offered", json_object_new_uint64((uint64_t)lent + room));
+	json_object_object_add(all, "lent", json_object_new_uint64(lent));
+	text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
+	if (text && strcmp(text, told) && strlen(text) < sizeof(told)) {
+		snprintf(key, sizeof(key), PREFIX "%s", farswapd.self->name);
+		if (!ops->join(engine, key, text))
+			strcpy(told, text);
+	}
+	json_object_put(all);
+}
+
+/* --- the others --- */
+
+static const char *text_of(struct json_object *all, const char *key)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(all, key, &value) && json_object_is_type(value, json_type_string) ? json_object_get_string(value) : NULL;
+}
+
+/* NULL, or what is wrong with it; node: as it says */
+static const char *read_node(const char *name, const char *value, struct farswap_node *node)
+{
+	struct json_object *all = json_tokener_parse(value), *lend;
+	const char *address = text_of(all, "address"), *rack = text_of(all, "rack"), *why = NULL;
+
+	*node = (struct farswap_node) { .joined = true };
+	if (!all || !address || !rack || !json_object_object_get_ex(all, "lend", &lend) || !json_object_is_type(lend, json_type_int))
+		why = "not understood";
+	else if (strlen(name) >= FARSWAP_NAME_BYTES || !farswap_name_ok(name))
+		why = "its name is none";
+	else if (farswap_addr_parse(address, farswapd.conf.port, &node->addr))
+		why = "its address is none";
+	else if (strlen(rack) >= FARSWAP_RACK_BYTES)
+		why = "the name of its rack is too long";
+	else if (json_object_get_int64(lend) < 0 || json_object_get_int64(lend) > LEND_MAX)
+		why = "it lends more than can be";
+	if (!why) {
+		strcpy(node->name, name);
+		strcpy(node->rack, rack);
+		node->lend = (uint32_t)json_object_get_int64(lend);
+	}
+	json_object_put(all);
+	return why;
+}
+
+/* not used, and not there any more */
+static bool is_idle(const struct farswap_node *node)
+{
+	return node->name[0] && node->left_ns && !nodes_used(node);
+}
+
+static struct farswap_node *at_address(const union farswap_addr *addr)
+{
+	struct farswap_conf *conf = &farswapd.conf;
+	unsigned int i;
+
+	for (i = 0; i < conf->n_nodes; i++)
+		if (conf->nodes[i].name[0] && farswap_addr_same_host(&conf->nodes[i].addr, addr))
+			return &conf->nodes[i];
+	return NULL;
+}
+
+/* a place, if need be of the one that left first */
+static struct farswap_node *place(void)
+{
+	struct farswap_node *node = nodes_place(), *first = NULL;
+	struct farswap_conf *conf = &farswapd.conf;
+	unsigned int i;
+
+	for (i = 0; i < conf->n_nodes && !node; i++)
+		if (is_idle(&conf->nodes[i]) && (!first || conf->nodes[i].left_ns < first->left_ns))
+			first = &conf->nodes[i];
+	if (first)
+		nodes_remove(first);
+	return node ? node : first;
+}
+
+/* what it is known as now; NULL after one line: it cannot be taken as it is */
+static struct farswap_node *make_room(const struct farswap_node *next)
+{
+	struct farswap_node *node = farswap_conf_node(&farswapd.conf, next->name), *other = at_address(&next->addr);
+
+	if (other && other != node && !is_idle(other)) {
+		farswap_log_limited(&limit, "node %s: not taken: node %s has its address", next->name, other->name);
+		return NULL;
+	}
+	if (other && other != node)
+		nodes_remove(other);
+	if (node && other == node)
+		return node;
+	if (node && nodes_used(node)) {
+		farswap_log_limited(&limit, "node %s: has another address now (%s): not taken while this node's device has copies at the one of before", next->name,
+				    farswap_addr_text(&next->addr));
+		return NULL;
+	}
+	if (node)
+		nodes_remove(node);
+	node = place();
+	if (!node)
+		farswap_log_limited(&limit, "node %s: not taken: there are %u nodes already", next->name, FARSWAP_NODES_MAX);
+	return node;
+}
+
+static void take(const struct farswap_node *next)
+{
+	struct farswap_node *node = make_room(next);
+
+	if (!node)
+		return;
+	if (!node->name[0] || node->left_ns)
+		farswap_log("node %s: joined, at %s, lends %u slabs at most", next->name, farswap_addr_text(&next->addr), next->lend);
+	*node = *next;
+	device_conf();
+}
+
+static void on_seen(void *arg, const struct engine_kv *kv)
+{
+	const char *name = kv->key + strlen(PREFIX), *why;
+	struct farswap_node next, *node;
+
+	(void)arg;
+	if (!strcmp(name, farswapd.self->name))
+		return;
+	if (kv->value) {
+		why = read_node(name, kv->value, &next);
+		if (why)
+			farswap_log_limited(&limit, "a node in %s is passed over: %s: %.40s", engine_etcd.name, why, name);
+		else
+			take(&next);
+		return;
+	}
+	node = farswap_conf_node(&farswapd.conf, name);
+	if (!node || !node->joined || node->left_ns)
+		return;
+	node->left_ns = farswap_now_ns();
+	farswap_log("node %s: left%s", node->name, nodes_used(node) ? ", and this node's device has copies there" : "");
+	device_kick();
+}
+
+static const struct engine_watcher watcher = { .seen = on_seen };
+
+/* --- each second --- */
+
+static void forget_the_gone(void)
+{
+	struct farswap_conf *conf = &farswapd.conf;
+	uint64_t now = farswap_now_ns();
+	unsigned int i;
+
+	for (i = 0; i < conf->n_nodes; i++)
+		if (is_idle(&conf->nodes[i]) && now - conf->nodes[i].left_ns >= LEFT_NS)
+			nodes_remove(&conf->nodes[i]);
+}
+
+static int on_tell(sd_event_source *source, uint64_t usec, void *arg)
+{
+	(void)source;
+	(void)usec;
+	(void)arg;
+	tell();
+	forget_the_gone();
+	return farswapd_timer(&telling, TELL_EVERY, on_tell, NULL);
+}
+
+int members_init(void)
+{
+	struct engine_settings settings = { .n_endpoints = farswapd.conf.n_etcd, .ttl_s = farswapd.conf.etcd_ttl_s };
+	char prefix[sizeof("/farswap//") + FARSWAP_NAME_BYTES], err[400];
+	unsigned int i;
+
+	if (!settings.n_endpoints)
+		return 0;
+	for (i = 0; i < settings.n_endpoints; i++)
+		settings.endpoints[i] = farswapd.conf.etcd[i];
+	snprintf(prefix, sizeof(prefix), "/farswap/%s/", farswapd.conf.etcd_name);
+	settings.prefix = prefix;
+	engine = ops->start(&settings, err, sizeof(err));
+	if (!engine) {
+		farswap_log("%s: etcd=: %s", farswapd.conf.path, err);
+		return -1;
+	}
+	if (ops->watch(engine, PREFIX, &watcher, NULL) || farswapd_timer(&telling, 0, on_tell, NULL) < 0) {
+		farswap_log("etcd: out of memory");
+		return -1;
+	}
+	return 0;
+}
+
+void members_conf(void)
+{
+	if (engine)
+		tell();
+}
+
+void members_exit(bool again)
+{
+	telling = sd_event_source_disable_unref(telling);
+	if (!engine)
+		return;
+	if (!again)
+		ops->leave(engine);
+	ops->stop(engine);
+	engine = NULL;
+}
+
+static struct json_object *nodes_status(void)
+{
+	struct json_object *all = json_object_new_array();
+	const struct farswap_conf *conf = &farswapd.conf;
+	unsigned int i;
+
+	for (i = 0; i < conf->n_nodes; i++) {
+		const struct farswap_node *node = &conf->nodes[i];
+		struct json_object *one;
+
+		if (!node->name[0])
+			continue;
+		one = json_object_new_object();
+		json_object_object_add(one, "name", json_object_new_string(node->name));
+		json_object_object_add(one, "address", json_object_new_string(farswap_addr_text(&node->addr)));
+		json_object_object_add(one, "rack", json_object_new_string(node->rack));
+		json_object_object_add(one, "lend", json_object_new_uint64(node->lend));
+		json_object_object_add(one, "left", json_object_new_boolean(node->left_ns != 0));
+		json_object_array_add(all, one);
+	}
+	return all;
+}
+
+struct json_object *members_status(void)
+{
+	struct json_object *all = json_object_new_object();
+	struct engine_state state;
+
+	json_object_object_add(all, "engine", json_object_new_string(engine ? ops->name : "cluster.conf"));
+	json_object_object_add(all, "nodes", nodes_status());
+	if (!engine)
+		return all;
+	ops->state(engine, &state);
+	json_object_object_add(all, "reached", json_object_new_boolean(state.reached));
+	json_object_object_add(all, "since_s", json_object_new_uint64((farswap_now_ns() - state.since_ns) / 1000000000u));
+	json_object_object_add(all, "endpoint", json_object_new_string(state.endpoint));
+	json_object_object_add(all, "version", json_object_new_string(state.version));
+	json_object_object_add(all, "why", json_object_new_string(state.why));
+	return all;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Who is in the cluster, where a membership engine says so (etcd= in cluster.conf): this node is told to the others under a lease, with what it offers, and
+ * they become nodes of this one as they are seen. One that left is still known while it is used, and for ten minutes: a node whose engine
+ * is away for longer than its lease has done nothing wrong. While the engine is not reached nothing changes. Without engine, all of this does nothing.
+ */
+#ifndef FARSWAP_MEMBERS_H
+#define FARSWAP_MEMBERS_H
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+/* 0, or -1 after one line */
+int members_init(void);
+/* this node tells what its section of cluster.conf says now */
+void members_conf(void);
+/* when the loop has ended: leaves at once, unless the next daemon is to come */
+void members_exit(bool again);
+/* { engine, nodes, and of an outside engine: reached, since_s, endpoint, version, why }, the caller's to put */
+struct json_object *members_status(void);
+
+#endif
