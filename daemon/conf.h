@@ -26,6 +26,7 @@ struct farswap_node {
 	unsigned int line;
 	bool has_address, has_lend, has_rack;
 	bool joined;			/* known from the membership engine, not from the file */
+	bool recalled;			/* by an earlier daemon: the engine has not told of it to this one */
 	uint64_t left_ns;		/* the engine says that it is gone, since then; 0: it is there */
 };
 

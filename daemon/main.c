@@ -213,13 +213,13 @@ static int start(void)
 	ret = local_prepare();
 	if (ret)
 		return -1;
-	ret = device_init();
+	if (members_init())
+		return -1;
+	ret = device_init();	/* the donors of a device that is up are known by now */
 	if (ret < 0) {
 		farswap_log("no event source: %s", strerror(-ret));
 		return -1;
 	}
-	if (members_init())
-		return -1;
 	/* last: whoever sees the socket may count on all the rest */
 	return local_init();
 }

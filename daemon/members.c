@@ -24,6 +24,7 @@ static const struct engine_ops *ops = &engine_etcd;
 static struct engine *engine;
 static sd_event_source *telling;
 static char told[ENGINE_VALUE_MAX];
+static bool changed;			/* the nodes, since remember() */
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 /* --- this node --- */
@@ -60,10 +61,10 @@ static const char *text_of(struct json_object *all, const char *key)
 }
 
 /* NULL, or what is wrong with it; node: as it says */
-static const char *read_node(const char *name, const char *value, struct farswap_node *node)
+static const char *read_node(const char *name, struct json_object *all, struct farswap_node *node)
 {
-	struct json_object *all = json_tokener_parse(value), *lend;
 	const char *address = text_of(all, "address"), *rack = text_of(all, "rack"), *why = NULL;
+	struct json_object *lend;
 
 	*node = (struct farswap_node) { .joined = true };
 	if (!all || !address || !rack || !json_object_object_get_ex(all, "lend", &lend) || !json_object_is_type(lend, json_type_int))
@@ -81,7 +82,6 @@ static const char *read_node(const char *name, const char *value, struct farswap
 		strcpy(node->rack, rack);
 		node->lend = (uint32_t)json_object_get_int64(lend);
 	}
-	json_object_put(all);
 	return why;
 }
 
@@ -152,34 +152,125 @@ static void take(const struct farswap_node *next)
 	if (!node->name[0] || node->left_ns)
 		farswap_log("node %s: joined, at %s, lends %u slabs at most", next->name, farswap_addr_text(&next->addr), next->lend);
 	*node = *next;
+	changed = true;
 	device_conf();
+}
+
+static void leave(struct farswap_node *node)
+{
+	node->left_ns = farswap_now_ns();
+	changed = true;
+	farswap_log("node %s: left%s", node->name, nodes_used(node) ? ", and this node's device has copies there" : "");
+	device_kick();
 }
 
 static void on_seen(void *arg, const struct engine_kv *kv)
 {
 	const char *name = kv->key + strlen(PREFIX), *why;
 	struct farswap_node next, *node;
+	struct json_object *all;
 
 	(void)arg;
 	if (!strcmp(name, farswapd.self->name))
 		return;
 	if (kv->value) {
-		why = read_node(name, kv->value, &next);
+		all = json_tokener_parse(kv->value);
+		why = read_node(name, all, &next);
+		json_object_put(all);
 		if (why)
-			farswap_log_limited(&limit, "a node in %s is passed over: %s: %.40s", engine_etcd.name, why, name);
+			farswap_log_limited(&limit, "a node in %s is passed over: %s: %.40s", ops->name, why, name);
 		else
 			take(&next);
 		return;
 	}
 	node = farswap_conf_node(&farswapd.conf, name);
-	if (!node || !node->joined || node->left_ns)
-		return;
-	node->left_ns = farswap_now_ns();
-	farswap_log("node %s: left%s", node->name, nodes_used(node) ? ", and this node's device has copies there" : "");
-	device_kick();
+	if (node && node->joined && !node->left_ns)
+		leave(node);
 }
 
-static const struct engine_watcher watcher = { .seen = on_seen };
+/* those that an earlier daemon knew, and that are not there any more, have not been told */
+static void on_listed(void *arg)
+{
+	struct farswap_conf *conf = &farswapd.conf;
+	unsigned int i;
+
+	(void)arg;
+	for (i = 0; i < conf->n_nodes; i++) {
+		if (!conf->nodes[i].recalled)
+			continue;
+		conf->nodes[i].recalled = false;
+		leave(&conf->nodes[i]);
+	}
+}
+
+static const struct engine_watcher watcher = { .seen = on_seen, .listed = on_listed };
+
+/* --- what the next daemon is to know, though the engine may not be reached then: a device's donors, above all --- */
+
+static struct json_object *nodes_status(void)
+{
+	struct json_object *all = json_object_new_array();
+	const struct farswap_conf *conf = &farswapd.conf;
+	unsigned int i;
+
+	for (i = 0; i < conf->n_nodes; i++) {
+		const struct farswap_node *node = &conf->nodes[i];
+		struct json_object *one;
+
+		if (!node->name[0])
+			continue;
+		one = json_object_new_object();
+		json_object_object_add(one, "name", json_object_new_string(node->name));
+		json_object_object_add(one, "address", json_object_new_string(farswap_addr_text(&node->addr)));
+		json_object_object_add(one, "rack", json_object_new_string(node->rack));
+		json_object_object_add(one, "lend", json_object_new_uint64(node->lend));
+		json_object_object_add(one, "left", json_object_new_boolean(node->left_ns != 0));
+		json_object_array_add(all, one);
+	}
+	return all;
+}
+
+static void file_path(char *out, size_t size, const char *end)
+{
+	snprintf(out, size, "%s/%s.nodes%s", farswapd.run_dir, farswapd.self->name, end);
+}
+
+static void remember(void)
+{
+	char path[4200], next[4200];
+	struct json_object *all = nodes_status();
+	bool done;
+
+	file_path(path, sizeof(path), "");
+	file_path(next, sizeof(next), ".new");
+	done = !json_object_to_file_ext(next, all, JSON_C_TO_STRING_PLAIN) && !rename(next, path);
+	json_object_put(all);
+	if (!done)
+		farswap_log_limited(&limit, "%s cannot be written: a farswapd that is started while etcd is away knows no other nodes", path);
+	changed = !done;
+}
+
+/* a file of this daemon's own: what is no good in it is passed over */
+static void recall(void)
+{
+	struct json_object *all, *one;
+	struct farswap_node node;
+	char path[4200];
+	size_t i, n;
+
+	file_path(path, sizeof(path), "");
+	all = json_object_from_file(path);
+	n = all && json_object_is_type(all, json_type_array) ? json_object_array_length(all) : 0;
+	for (i = 0; i < n; i++) {
+		const char *name = text_of(one = json_object_array_get_idx(all, i), "name");
+
+		if (!name || !strcmp(name, farswapd.self->name) || read_node(name, one, &node))
+			continue;
+		node.recalled = true;
+		take(&node);
+	}
+	json_object_put(all);
+}
 
 /* --- each second --- */
 
@@ -191,7 +282,7 @@ static void forget_the_gone(void)
 
 	for (i = 0; i < conf->n_nodes; i++)
 		if (is_idle(&conf->nodes[i]) && now - conf->nodes[i].left_ns >= LEFT_NS)
-			nodes_remove(&conf->nodes[i]);
+			nodes_remove(&conf->nodes[i]);	/* a daemon that recalls it forgets it again */
 }
 
 static int on_tell(sd_event_source *source, uint64_t usec, void *arg)
@@ -201,6 +292,8 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *arg)
 	(void)arg;
 	tell();
 	forget_the_gone();
+	if (changed)
+		remember();
 	return farswapd_timer(&telling, TELL_EVERY, on_tell, NULL);
 }
 
@@ -212,6 +305,7 @@ int members_init(void)
 
 	if (!settings.n_endpoints)
 		return 0;
+	recall();
 	for (i = 0; i < settings.n_endpoints; i++)
 		settings.endpoints[i] = farswapd.conf.etcd[i];
 	snprintf(prefix, sizeof(prefix), "/farswap/%s/", farswapd.conf.etcd_name);
@@ -243,29 +337,6 @@ void members_exit(bool again)
 		ops->leave(engine);
 	ops->stop(engine);
 	engine = NULL;
-}
-
-static struct json_object *nodes_status(void)
-{
-	struct json_object *all = json_object_new_array();
-	const struct farswap_conf *conf = &farswapd.conf;
-	unsigned int i;
-
-	for (i = 0; i < conf->n_nodes; i++) {
-		const struct farswap_node *node = &conf->nodes[i];
-		struct json_object *one;
-
-		if (!node->name[0])
-			continue;
-		one = json_object_new_object();
-		json_object_object_add(one, "name", json_object_new_string(node->name));
-		json_object_object_add(one, "address", json_object_new_string(farswap_addr_text(&node->addr)));
-		json_object_object_add(one, "rack", json_object_new_string(node->rack));
-		json_object_object_add(one, "lend", json_object_new_uint64(node->lend));
-		json_object_object_add(one, "left", json_object_new_boolean(node->left_ns != 0));
-		json_object_array_add(all, one);
-	}
-	return all;
 }
 
 struct json_object *members_status(void)

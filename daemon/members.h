@@ -2,7 +2,8 @@
 /*
  * Who is in the cluster, where a membership engine says so (etcd= in cluster.conf): this node is told to the others under a lease, with what it offers, and
  * they become nodes of this one as they are seen. One that left is still known while it is used, and for ten minutes: a node whose engine
- * is away for longer than its lease has done nothing wrong. While the engine is not reached nothing changes. Without engine, all of this does nothing.
+ * is away for longer than its lease has done nothing wrong. While the engine is not reached nothing changes, and the next daemon has them from a file
+ * in the run directory. Without engine, all of this does nothing.
  */
 #ifndef FARSWAP_MEMBERS_H
 #define FARSWAP_MEMBERS_H
