@@ -18,6 +18,8 @@
 #define RESERVE_MAX	(1ull << 50)
 #define NOT_SAID	UINT64_MAX
 #define LEASE_MIN_S	4	/* its parts are of the order of a queue pair's retries */
+#define REQUESTS_MIN	1000	/* a second: a PING behind all that a link may have in the air waits for less than two heartbeats */
+#define REQUESTS_MAX	1000000
 
 /*
  * inih calls back for keys only and without line numbers, so the reader below counts lines, and handles the
@@ -80,6 +82,7 @@ static void begin_node(struct parser *p, const char *name)
 	}
 	node = &conf->nodes[conf->n_nodes++];
 	snprintf(node->name, sizeof(node->name), "%s", name);
+	node->quota = (struct farswap_quota) { FARSWAP_NOT_SAID, FARSWAP_NOT_SAID, FARSWAP_NOT_SAID };
 	node->line = p->line;
 	p->node = node;
 	p->section = SECTION_NODE;
@@ -171,11 +174,12 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 
 enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_RESERVE_HIGH, KEY_RESERVE_HARD, KEY_DEADLINE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
 	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, KEY_ETCD, KEY_ETCD_NAME, KEY_ETCD_TTL,
-	CLUSTER_KEYS };
+	KEY_CLIENT_SLABS, KEY_CLIENT_QUEUE_PAIRS, KEY_CLIENT_REQUESTS, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "reserve_high", "reserve_hard", "deadline", "copies", "size", "spares", "codec", "lend_while_borrowing",
 	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance", "etcd", "etcd_name", "etcd_ttl",
+	"client_slabs", "client_queue_pairs", "client_requests",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -252,6 +256,29 @@ static int take_etcd_name(struct parser *p, const char *value)
 	return 1;
 }
 
+/* what the key is about; NULL: none of it */
+static uint32_t *quota_of_key(struct farswap_quota *quota, const char *key)
+{
+	if (!strcmp(key, "client_slabs"))
+		return &quota->slabs;
+	if (!strcmp(key, "client_queue_pairs"))
+		return &quota->queue_pairs;
+	return strcmp(key, "client_requests") ? NULL : &quota->requests;
+}
+
+static int take_quota(struct parser *p, const char *key, const char *value, struct farswap_quota *quota)
+{
+	uint32_t *out = quota_of_key(quota, key);
+
+	if (out != &quota->requests)
+		return take_u32(p, key, value, 0, 1 << 20, out);
+	if (!take_u32(p, key, value, 0, REQUESTS_MAX, out))
+		return 0;
+	if (*out && *out < REQUESTS_MIN)
+		return fail(p, p->line, "%s=%s is out of range: %u to %u, or 0 for no limit", key, value, REQUESTS_MIN, REQUESTS_MAX);
+	return 1;
+}
+
 static int take_cluster(struct parser *p, const char *key, const char *value)
 {
 	struct farswap_conf *conf = p->conf;
@@ -263,7 +290,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement, rebalance, etcd, etcd_name and etcd_ttl",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement, rebalance, etcd, etcd_name, etcd_ttl, client_slabs, client_queue_pairs and client_requests",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -314,6 +341,10 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		return take_etcd_name(p, value);
 	case KEY_ETCD_TTL:
 		return take_u32(p, key, value, ENGINE_TTL_MIN_S, ENGINE_TTL_MAX_S, &conf->etcd_ttl_s);
+	case KEY_CLIENT_SLABS:
+	case KEY_CLIENT_QUEUE_PAIRS:
+	case KEY_CLIENT_REQUESTS:
+		return take_quota(p, key, value, &conf->quota);
 	default:
 		return take_yes_no(p, key, value, &conf->lend_while_borrowing);
 	}
@@ -338,10 +369,11 @@ static int take_address(struct parser *p, const char *value)
 static int take_node(struct parser *p, const char *key, const char *value)
 {
 	struct farswap_node *node = p->node;
+	const uint32_t *quota = quota_of_key(&node->quota, key);
 	uint64_t n = 0;
 
 	if ((!strcmp(key, "address") && node->has_address) || (!strcmp(key, "lend") && node->has_lend) ||
-	    (!strcmp(key, "rack") && node->has_rack))
+	    (!strcmp(key, "rack") && node->has_rack) || (quota && *quota != FARSWAP_NOT_SAID))
 		return fail(p, p->line, "duplicate key '%s' in [node %s]: remove one of the two", key, node->name);
 	if (!strcmp(key, "address"))
 		return take_address(p, value);
@@ -359,7 +391,10 @@ static int take_node(struct parser *p, const char *key, const char *value)
 		node->has_rack = true;
 		return 1;
 	}
-	return fail(p, p->line, "unknown key '%s' in [node %s]: there are address, lend and rack", key, node->name);
+	if (quota)
+		return take_quota(p, key, value, &node->quota);
+	return fail(p, p->line, "unknown key '%s' in [node %s]: there are address, lend, rack, client_slabs, client_queue_pairs and client_requests",
+		    key, node->name);
 }
 
 static int take(void *user, const char *section, const char *key, const char *value)
@@ -430,6 +465,8 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->lease_s = 1800;
 	strcpy(conf->etcd_name, "default");
 	conf->etcd_ttl_s = ENGINE_TTL_S;
+	conf->quota.queue_pairs = 256;
+	conf->quota.requests = 20000;
 }
 
 int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size)
@@ -474,6 +511,20 @@ struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *na
 		if (!strcmp(conf->nodes[i].name, name))
 			return &conf->nodes[i];
 	return NULL;
+}
+
+struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *client)
+{
+	const struct farswap_node *node = farswap_conf_node(conf, client);
+	struct farswap_quota quota = conf->quota;
+
+	if (node && node->quota.slabs != FARSWAP_NOT_SAID)
+		quota.slabs = node->quota.slabs;
+	if (node && node->quota.queue_pairs != FARSWAP_NOT_SAID)
+		quota.queue_pairs = node->quota.queue_pairs;
+	if (node && node->quota.requests != FARSWAP_NOT_SAID)
+		quota.requests = node->quota.requests;
+	return quota;
 }
 
 static void keep_self(struct farswap_conf *conf)

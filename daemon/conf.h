@@ -17,12 +17,21 @@
 #define FARSWAP_RUN_DIR		"/run/farswap"
 #define FARSWAP_NODES_MAX	256
 #define FARSWAP_RACK_BYTES	32
+#define FARSWAP_NOT_SAID	UINT32_MAX	/* in a node's quota: as [cluster] says */
+
+/* what one client may have at a donor; 0: as much as there is */
+struct farswap_quota {
+	uint32_t slabs;
+	uint32_t queue_pairs;
+	uint32_t requests;		/* on the control channel, a second */
+};
 
 struct farswap_node {
 	char name[32];
 	char rack[FARSWAP_RACK_BYTES];	/* "" when not named */
 	union farswap_addr addr;	/* with the cluster's port */
 	uint32_t lend;			/* slabs at most */
+	struct farswap_quota quota;	/* at others */
 	unsigned int line;
 	bool has_address, has_lend, has_rack;
 	bool joined;			/* known from the membership engine, not from the file */
@@ -54,6 +63,7 @@ struct farswap_conf {
 	unsigned int n_etcd;		/* 0: the nodes are those of the file; else it says of this one alone */
 	char etcd_name[32];	/* the cluster's, as several can share an etcd */
 	uint32_t etcd_ttl_s;		/* a node that gives no sign of life so long has left */
+	struct farswap_quota quota;	/* of each client whose node says nothing else */
 	struct farswap_node nodes[FARSWAP_NODES_MAX];	/* in the daemon one whose name is "" has been removed, see sync.h */
 	unsigned int n_nodes;
 	struct farswap_node *self;	/* after farswap_conf_find_self() */
@@ -67,5 +77,7 @@ int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, si
  */
 int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size);
 struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name);
+/* of that client; of one that is no node (any more): what [cluster] says */
+struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *client);
 
 #endif

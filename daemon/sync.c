@@ -105,7 +105,8 @@ static void take_nodes(struct sync *sync)
 
 		if (!node)
 			add(sync, "; node %s added", next->name);
-		else if (node->lend != next->lend || strcmp(node->rack, next->rack))
+		else if (node->lend != next->lend || strcmp(node->rack, next->rack) ||
+			 memcmp(&node->quota, &next->quota, sizeof(node->quota)))
 			add(sync, "; node %s changed", next->name);
 		if (!node)
 			node = nodes_place();
