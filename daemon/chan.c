@@ -38,6 +38,7 @@ struct chan {
 	char why[160];
 	enum dropped_cause cause;
 	bool clean;
+	bool paused;			/* nothing is read before the timer */
 	bool busy;			/* inside a callback: freeing waits */
 	bool dropped;			/* chan_drop() during it */
 	uint8_t in[FARSWAP_MSG_BYTES_MAX];
@@ -99,9 +100,22 @@ void chan_drop(struct chan *chan)
 	chan_free(chan);
 }
 
+/* without events the source is off: epoll would tell of a lost connection again and again */
 static void watch(struct chan *chan, uint32_t events)
 {
 	sd_event_source_set_io_events(chan->io, events);
+	sd_event_source_set_enabled(chan->io, events ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+static void watch_ready(struct chan *chan)
+{
+	watch(chan, (chan->state == CHAN_READY && !chan->paused ? EPOLLIN : 0) | (chan->out_bytes ? EPOLLOUT : 0));
+}
+
+static void come_again(struct chan *chan, uint64_t usec)
+{
+	sd_event_source_set_time_relative(chan->timer, usec);
+	sd_event_source_set_enabled(chan->timer, SD_EVENT_ONESHOT);
 }
 
 /* send what is queued; what the socket does not take is sent when it is writable */
@@ -131,7 +145,7 @@ static void flush(struct chan *chan)
 		chan_fail(chan, chan->cause, true, NULL);
 		return;
 	}
-	watch(chan, (chan->state == CHAN_READY ? EPOLLIN : 0) | (chan->out_bytes ? EPOLLOUT : 0));
+	watch_ready(chan);
 }
 
 void chan_send(struct chan *chan, const union farswap_msg *msg)
@@ -155,9 +169,17 @@ void chan_finish(struct chan *chan, const char *why)
 		return;
 	chan->state = CHAN_FINISHING;
 	snprintf(chan->why, sizeof(chan->why), "%s", why);
-	sd_event_source_set_time_relative(chan->timer, FINISH_LIMIT);
-	sd_event_source_set_enabled(chan->timer, SD_EVENT_ONESHOT);
+	come_again(chan, FINISH_LIMIT);
 	flush(chan);
+}
+
+void chan_pause(struct chan *chan, uint64_t ns)
+{
+	if (chan->state != CHAN_READY)
+		return;
+	chan->paused = true;
+	come_again(chan, ns / 1000 + 1);
+	watch_ready(chan);
 }
 
 /* a whole frame is there */
@@ -228,11 +250,9 @@ static void receive(struct chan *chan)
 		deliver(chan);
 		break;
 	}
-	if (chan->state == CHAN_READY && gnutls_record_check_pending(chan->tls)) {
-		/* epoll does not know of bytes inside gnutls: come again without waiting */
-		sd_event_source_set_time_relative(chan->timer, 0);
-		sd_event_source_set_enabled(chan->timer, SD_EVENT_ONESHOT);
-	}
+	/* epoll does not know of bytes inside gnutls: come again without waiting */
+	if (chan->state == CHAN_READY && !chan->paused && gnutls_record_check_pending(chan->tls))
+		come_again(chan, 0);
 }
 
 static void handshake(struct chan *chan)
@@ -291,7 +311,7 @@ static int chan_io(sd_event_source *source, int fd, uint32_t events, void *arg)
 	} else {
 		if (events & EPOLLOUT)
 			flush(chan);
-		if (chan->state == CHAN_READY && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		if (chan->state == CHAN_READY && !chan->paused && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 			receive(chan);
 		else if (chan->state == CHAN_FINISHING && events & (EPOLLHUP | EPOLLERR))
 			chan_fail(chan, chan->cause, true, NULL);
@@ -302,6 +322,13 @@ static int chan_io(sd_event_source *source, int fd, uint32_t events, void *arg)
 	return 0;
 }
 
+static void go_on(struct chan *chan)
+{
+	chan->paused = false;
+	watch_ready(chan);
+	receive(chan);
+}
+
 static int chan_timer(sd_event_source *source, uint64_t usec, void *arg)
 {
 	struct chan *chan = arg;
@@ -310,7 +337,7 @@ static int chan_timer(sd_event_source *source, uint64_t usec, void *arg)
 	(void)usec;
 	chan->busy = true;
 	if (chan->state == CHAN_READY)
-		receive(chan);
+		go_on(chan);
 	else if (chan->state == CHAN_FINISHING)
 		chan_fail(chan, chan->cause, true, NULL);
 	else

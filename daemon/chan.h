@@ -33,6 +33,8 @@ struct chan *chan_accept(int fd, const union farswap_addr *peer, const struct ch
 struct chan *chan_connect(const union farswap_addr *to, const struct chan_ops *ops, void *arg);
 
 void chan_send(struct chan *chan, const union farswap_msg *msg);
+/* nothing more is read for so long: what the peer sends waits in its sockets. For ->message. */
+void chan_pause(struct chan *chan, uint64_t ns);
 /* close after what was sent is out (or a second has passed) */
 void chan_finish(struct chan *chan, const char *why);
 /* close now; ->closed comes from the loop */
