@@ -14,6 +14,7 @@
 #include "lender.h"
 #include "log.h"
 #include "push.h"
+#include "quota.h"
 #include "rdma.h"
 #include "session.h"
 #include "slab.h"
@@ -35,6 +36,7 @@ struct donor_conn {
 };
 
 static struct donor_conn *conns;
+static struct quota_rate rates[FARSWAP_NODES_MAX + 1];	/* by place in cluster.conf: those of a client outlive its connections */
 static bool drained;
 static sd_event_source *drain_end;
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
@@ -218,12 +220,28 @@ static void on_rejoin(struct donor_conn *conn, const union farswap_msg *msg)
 	answer_session(conn, msg, FARSWAP_MSG_REJOINED, session);
 }
 
+/* the number is the client's quota; what it has above that is left to it */
+static bool in_quota(struct donor_conn *conn, const union farswap_msg *msg, enum farswap_reject code, uint32_t quota, uint32_t used)
+{
+	if (quota_allows(quota, used))
+		return true;
+	reject(conn, msg, code, quota);
+	return false;
+}
+
+/* one more queue pair, of the client or for it? Answers the refusal itself. */
+static bool may_connect(struct donor_conn *conn, const union farswap_msg *msg)
+{
+	return in_quota(conn, msg, FARSWAP_REJECT_QUEUE_QUOTA, farswap_conf_quota(&farswapd.conf, conn->client).queue_pairs,
+			session_use(conn->client).queue_pairs);
+}
+
 static void on_token(struct donor_conn *conn, const union farswap_msg *msg)
 {
 	struct session *session = find_session(conn, msg, le64toh(msg->token.session));
 	union farswap_msg answer;
 
-	if (!session)
+	if (!session || !may_connect(conn, msg))
 		return;
 	farswap_msg_make(&answer, FARSWAP_MSG_TOKEN_OK, le32toh(msg->head.id));
 	if (session_new_token(session, answer.token.token)) {
@@ -256,7 +274,8 @@ static bool have_room(struct donor_conn *conn, const union farswap_msg *msg)
 		reject(conn, msg, FARSWAP_REJECT_NO_MEMORY, free_mib);
 		return false;
 	}
-	return true;
+	return in_quota(conn, msg, FARSWAP_REJECT_SLAB_QUOTA, farswap_conf_quota(&farswapd.conf, conn->client).slabs,
+			session_use(conn->client).slabs);
 }
 
 /* GRANTED or LOCATED */
@@ -426,6 +445,8 @@ static void on_push(struct donor_conn *conn, const union farswap_msg *msg)
 		reject(conn, msg, FARSWAP_REJECT_RANGE, slab->bytes);
 		return;
 	}
+	if (!farswap_all_zero(msg->push.token, sizeof(msg->push.token)) && !may_connect(conn, msg))
+		return;
 	order.to = node->addr;
 	order.to.in.sin_port = htons(le16toh(msg->push.to_port));	/* sin6_port lies at the same place */
 	memcpy(order.token, msg->push.token, sizeof(order.token));
@@ -531,6 +552,22 @@ void donor_closed(struct donor_conn *conn, uint32_t id, uint64_t session)
 	chan_send(conn->chan, &answer);
 }
 
+static struct quota_rate *rate_of(const char *client)
+{
+	const struct farswap_node *node = farswap_conf_node(&farswapd.conf, client);
+
+	return &rates[node ? node - farswapd.conf.nodes : FARSWAP_NODES_MAX];	/* removed meanwhile: they share one */
+}
+
+/* Nothing is refused or lost for that: what is too much waits where it is, and its sender with it. */
+static void count_request(struct donor_conn *conn)
+{
+	uint64_t wait_ns = quota_take(rate_of(conn->client), conn->heard_ns, farswap_conf_quota(&farswapd.conf, conn->client).requests);
+
+	if (wait_ns)
+		chan_pause(conn->chan, wait_ns);
+}
+
 static void conn_message(struct chan *chan, const union farswap_msg *msg, enum farswap_msg_verdict verdict, void *arg)
 {
 	struct donor_conn *conn = arg;
@@ -538,6 +575,7 @@ static void conn_message(struct chan *chan, const union farswap_msg *msg, enum f
 
 	sd_event_source_set_time_relative(conn->silence, SILENCE_LIMIT);
 	conn->heard_ns = farswap_now_ns();
+	count_request(conn);
 	if (conn->greeted != (type != FARSWAP_MSG_HELLO)) {
 		chan_fail(chan, DROPPED_ORDER, false, conn->greeted ? "second HELLO" : "no HELLO first");
 		return;
@@ -627,16 +665,28 @@ static int on_silence(sd_event_source *source, uint64_t usec, void *arg)
 	return 0;
 }
 
-static bool too_many(const char *client)
+/* client NULL: of all */
+static unsigned int count_conns(const char *client)
 {
 	struct donor_conn *conn;
-	unsigned int all = 0, same = 0;
+	unsigned int n = 0;
 
-	for (conn = conns; conn; conn = conn->next) {
-		all++;
-		same += !strcmp(conn->client, client);
-	}
-	return all >= CONNS_MAX || same >= CONNS_PER_CLIENT;
+	for (conn = conns; conn; conn = conn->next)
+		n += !client || !strcmp(conn->client, client);
+	return n;
+}
+
+bool donor_client(const char *name, struct donor_client *client)
+{
+	const struct quota_rate *rate = rate_of(name);
+
+	*client = (struct donor_client) {
+		.quota = farswap_conf_quota(&farswapd.conf, name),
+		.use = session_use(name),
+		.requests = quota_recent(rate, farswap_now_ns()),
+		.held = rate->held,
+	};
+	return client->use.slabs || client->use.queue_pairs || count_conns(name);
 }
 
 static void refused_closed(struct chan *chan, const char *why, enum dropped_cause cause, bool clean, void *arg)
@@ -663,7 +713,7 @@ void donor_welcome(struct chan *chan, const char *name)
 {
 	struct donor_conn *conn;
 
-	if (!name || too_many(name) || !(conn = calloc(1, sizeof(*conn)))) {
+	if (!name || count_conns(NULL) >= CONNS_MAX || count_conns(name) >= CONNS_PER_CLIENT || !(conn = calloc(1, sizeof(*conn)))) {
 		chan_hand_over(chan, &refused_ops, NULL);
 		chan_fail(chan, DROPPED_ORDER, false, "too many connections of this node");
 		return;

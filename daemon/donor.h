@@ -6,8 +6,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "conf.h"
+#include "session.h"
+
 struct chan;
 struct donor_conn;
+
+/* a client's quota, and what it has of it */
+struct donor_client {
+	struct farswap_quota quota;
+	struct session_use use;
+	uint32_t requests;		/* in the last second */
+	uint64_t held;			/* times that it was made to wait */
+};
 
 /* a peer whose handshake is done; takes the channel over. name: its proven identity */
 void donor_welcome(struct chan *chan, const char *name);
@@ -22,6 +33,8 @@ uint32_t donor_room(void);
 /* seconds: then, if all is not moved, it lends again; 0: no such time */
 void donor_drain(bool on, uint64_t seconds);
 bool donor_drained(void);
+/* false: the client has nothing here, and is not connected */
+bool donor_client(const char *name, struct donor_client *client);
 /* drop all clients' connections; sessions are session_close_all()'s */
 void donor_exit(void);
 

@@ -442,6 +442,8 @@ const char *farswap_reject_text(unsigned int code)
 		[FARSWAP_REJECT_WRITE]		= "cannot write to the other donor",
 		[FARSWAP_REJECT_IN_USE]		= "has the session in use over another connection of this node: a copy of this host may be running",
 		[FARSWAP_REJECT_DRAINED]	= "is being drained and lends no more",
+		[FARSWAP_REJECT_SLAB_QUOTA]	= "lends no more to this node: its client_slabs= is reached",
+		[FARSWAP_REJECT_QUEUE_QUOTA]	= "takes no more queue pairs of this node: its client_queue_pairs= is reached",
 	};
 
 	return code && code < FARSWAP_REJECTS ? texts[code] : "refused for an unknown reason";
@@ -462,6 +464,10 @@ const char *farswap_reject_say(unsigned int code, uint64_t number, char *buf, si
 		break;
 	case FARSWAP_REJECT_NO_ROOM:
 		snprintf(buf, size, "%s (%llu slabs)", text, n);
+		break;
+	case FARSWAP_REJECT_SLAB_QUOTA:
+	case FARSWAP_REJECT_QUEUE_QUOTA:
+		snprintf(buf, size, "%s (%llu)", text, n);
 		break;
 	case FARSWAP_REJECT_NO_MEMORY:
 		snprintf(buf, size, "%s (%llu MiB free)", text, n);

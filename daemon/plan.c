@@ -140,6 +140,7 @@ enum push_verdict plan_push_failed(unsigned int code, bool target_well, bool oth
 	case FARSWAP_REJECT_NO_SLAB:
 	case FARSWAP_REJECT_UNKNOWN_NODE:
 	case FARSWAP_REJECT_RANGE:
+	case FARSWAP_REJECT_QUEUE_QUOTA:
 		break;
 	default:
 		return PUSH_OTHER_SLAB;

@@ -51,13 +51,13 @@ static struct push *pushes;
 static struct rdma_event_channel *channel;
 static sd_event_source *channel_io;
 
-static unsigned int count(void)
+unsigned int push_count(const struct session *session)
 {
 	const struct push *push;
 	unsigned int n = 0;
 
 	for (push = pushes; push; push = push->next)
-		n++;
+		n += !session || push->session == session;
 	return n;
 }
 
@@ -365,7 +365,7 @@ static unsigned int start_new(struct session *session, const struct push_order *
 	*number = (uint64_t)-ret;
 	if (ret)
 		return FARSWAP_REJECT_CONNECT;
-	push = count() < PUSHES_MAX ? calloc(1, sizeof(*push)) : NULL;
+	push = push_count(NULL) < PUSHES_MAX ? calloc(1, sizeof(*push)) : NULL;
 	*number = ENOMEM;
 	if (!push)
 		return FARSWAP_REJECT_CONNECT;

@@ -32,6 +32,8 @@ struct push_order {
 
 /* 0: taken, donor_pushed() is called; else an enum farswap_reject with its number */
 unsigned int push_start(struct session *session, const struct push_order *order, uint64_t *number);
+/* queue pairs to other donors; session NULL: of all */
+unsigned int push_count(const struct session *session);
 /* is some of it being pushed? */
 bool push_reads(const struct slab *slab);
 /* nothing reads its slabs any more when this returns; what was being pushed is answered */

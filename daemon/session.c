@@ -149,24 +149,50 @@ struct session *session_next(struct session *after)
 	return after ? after->next : sessions;
 }
 
-int session_new_token(struct session *session, uint8_t token[FARSWAP_TOKEN_BYTES])
+/* a free place for one; NULL: there is none. valid: tokens that are good still */
+static struct session_token *look_at_tokens(struct session *session, unsigned int *valid)
 {
 	uint64_t now = farswap_now_ns();
-	struct session_token *t;
-	unsigned int valid = 0;
-	struct session_token *spare = NULL;
+	struct session_token *t, *spare = NULL;
 
+	*valid = 0;
 	for (t = session->tokens; t < session->tokens + SESSION_QUEUES_MAX; t++) {
 		if (t->until_ns > now)
-			valid++;
+			++*valid;
 		else
 			spare = t;
 	}
+	return spare;
+}
+
+struct session_use session_use(const char *client)
+{
+	struct session_use use = { 0 };
+	struct session *session;
+	unsigned int valid;
+
+	for (session = sessions; session; session = session->next) {
+		if (strcmp(session->client, client))
+			continue;
+		use.slabs += session->n_slabs;
+		use.queue_pairs += session->n_queues + push_count(session);
+		look_at_tokens(session, &valid);
+		if (session->state == SESSION_OPEN)	/* else they open nothing */
+			use.queue_pairs += valid;
+	}
+	return use;
+}
+
+int session_new_token(struct session *session, uint8_t token[FARSWAP_TOKEN_BYTES])
+{
+	unsigned int valid;
+	struct session_token *spare = look_at_tokens(session, &valid);
+
 	if (!spare || valid + session->n_queues >= SESSION_QUEUES_MAX)
 		return -EBUSY;
 	if (getrandom(spare->token, sizeof(spare->token), 0) != sizeof(spare->token))
 		return -EIO;
-	spare->until_ns = now + TOKEN_LIFE_NS;
+	spare->until_ns = farswap_now_ns() + TOKEN_LIFE_NS;
 	memcpy(token, spare->token, sizeof(spare->token));
 	return 0;
 }

@@ -44,6 +44,11 @@ enum session_state {
 	SESSION_CLOSING,		/* revoked; slabs are being zeroed */
 };
 
+struct session_use {
+	uint32_t slabs;			/* those that are being zeroed, too */
+	uint32_t queue_pairs;		/* of the client, of donors to it and to donors; those that a token may still open, too */
+};
+
 struct session {
 	struct session *next;
 	enum session_state state;
@@ -74,6 +79,8 @@ int session_restore(const struct state_session *state, uint64_t slab_bytes);
 /* open ones only */
 struct session *session_find(uint64_t number, const char *client);
 struct session *session_next(struct session *after);
+/* what the client has here, over all its sessions */
+struct session_use session_use(const char *client);
 /* a fresh token for one queue pair; -EBUSY when there are too many */
 int session_new_token(struct session *session, uint8_t token[FARSWAP_TOKEN_BYTES]);
 /* the session that the token opens; the token is used up. NULL: none */

@@ -114,9 +114,31 @@ static void show_peer(struct json_object *p)
 		printf("  control: silent for %.1f s\n", (double)tool_u64(p, "silent_ms") / 1000);
 }
 
+/* "3 of 8", or without a limit "3" */
+static void show_use(struct json_object *client, const char *used, const char *limit)
+{
+	printf("%llu", number(client, used));
+	if (number(client, limit))
+		printf(" of %llu", number(client, limit));
+}
+
+static void show_client(struct json_object *client)
+{
+	printf("  quota of %s: ", tool_text(client, "name"));
+	show_use(client, "slabs", "client_slabs");
+	printf(" slabs, ");
+	show_use(client, "queue_pairs", "client_queue_pairs");
+	printf(" queue pairs, ");
+	show_use(client, "requests", "client_requests");
+	printf(" requests a second");
+	if (number(client, "held"))
+		printf(", made to wait %llu times", number(client, "held"));
+	printf("\n");
+}
+
 static void show_lent(struct json_object *status)
 {
-	struct json_object *lent = tool_get(status, "lent"), *to = tool_get(lent, "to");
+	struct json_object *lent = tool_get(status, "lent"), *to = tool_get(lent, "to"), *clients = tool_get(lent, "clients");
 	size_t i, n = to ? json_object_array_length(to) : 0;
 
 	printf("\nlends: %llu of %llu slabs, %s%s\n", number(lent, "slabs"), number(lent, "limit"), size_text(tool_u64(lent, "bytes")),
@@ -133,6 +155,8 @@ static void show_lent(struct json_object *status)
 		       size_text(tool_u64(one, "bytes")), number(one, "queue_pairs"),
 		       json_object_get_boolean(tool_get(one, "control")) ? "" : ", control connection down");
 	}
+	for (i = 0; clients && i < json_object_array_length(clients); i++)
+		show_client(json_object_array_get_idx(clients, i));
 }
 
 static void show_members(struct json_object *members)

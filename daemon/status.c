@@ -41,6 +41,32 @@ static void put_text(struct json_object *to, const char *key, const char *value)
 	put(to, key, json_object_new_string(value));
 }
 
+static struct json_object *clients(void)
+{
+	struct json_object *all = json_object_new_array();
+	struct donor_client client;
+	unsigned int i;
+
+	for (i = 0; i < farswapd.conf.n_nodes; i++) {
+		const char *name = farswapd.conf.nodes[i].name;
+		struct json_object *one;
+
+		if (!*name || !donor_client(name, &client))
+			continue;
+		one = json_object_new_object();
+		put_text(one, "name", name);
+		put_u64(one, "slabs", client.use.slabs);
+		put_u64(one, "client_slabs", client.quota.slabs);
+		put_u64(one, "queue_pairs", client.use.queue_pairs);
+		put_u64(one, "client_queue_pairs", client.quota.queue_pairs);
+		put_u64(one, "requests", client.requests);
+		put_u64(one, "client_requests", client.quota.requests);
+		put_u64(one, "held", client.held);
+		json_object_array_add(all, one);
+	}
+	return all;
+}
+
 static struct json_object *lent(void)
 {
 	struct json_object *all = json_object_new_object(), *to = json_object_new_array();
@@ -68,6 +94,7 @@ static struct json_object *lent(void)
 		json_object_array_add(to, one);
 	}
 	put(all, "to", to);
+	put(all, "clients", clients());
 	return all;
 }
 

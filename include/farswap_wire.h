@@ -125,6 +125,8 @@ enum farswap_reject {
 	FARSWAP_REJECT_WRITE,		/* a WRITE to the other donor failed; number: its completion's status, 0: not done in time; some may still land */
 	FARSWAP_REJECT_IN_USE,		/* another connection has the session and is alive; number: the session */
 	FARSWAP_REJECT_DRAINED,		/* it is being drained */
+	FARSWAP_REJECT_SLAB_QUOTA,	/* client_slabs= reached, over all sessions of the client; number: what it says */
+	FARSWAP_REJECT_QUEUE_QUOTA,	/* so client_queue_pairs= */
 	FARSWAP_REJECTS
 };
 

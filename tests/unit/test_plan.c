@@ -289,6 +289,7 @@ static void who_is_to_blame_for_a_push(void **state)
 	assert_int_equal(plan_push_failed(FARSWAP_REJECT_CONNECT, false, true, 1), PUSH_OTHER_TARGET);
 	assert_int_equal(plan_push_failed(FARSWAP_REJECT_NO_SESSION, true, true, 1), PUSH_OTHER_SOURCE);
 	assert_int_equal(plan_push_failed(FARSWAP_REJECT_NO_SLAB, true, false, 1), PUSH_OTHER_TARGET);
+	assert_int_equal(plan_push_failed(FARSWAP_REJECT_QUEUE_QUOTA, true, true, 1), PUSH_OTHER_SOURCE);
 }
 
 /* a WRITE that was posted may land late, whatever is said of it: its slab is not used on */

@@ -11,200 +11,11 @@
 
 #include <cmocka.h>
 
-#include "donor.h"
-#include "farswapd.h"
-#include "log.h"
-#include "push.h"
-#include "rdma.h"
+#include "donor_world.h"
 #include "session.h"
-#include "unique.h"
 
-#define TIMERS	8
-
-struct queue {			/* as much of it as is needed here */
-	struct queue *next;
-	struct session *session;
-};
-
-static struct { sd_event_time_handler_t handler; void *arg; } timers[TIMERS];
-static sd_event_time_handler_t look;	/* at leases: the one timer that is no session's, and sets itself */
-static uint64_t now;
-static struct farswap_lease_word page;
-static unsigned int n_timers, n_slabs, zeroed, words, n_queues;
-static unsigned int revoked_early;	/* regions, while there were queue pairs */
-static bool stuck;			/* regions cannot be revoked */
-static struct ibv_pd domain;
-static struct ibv_mr region;
-static struct donor_conn *const conn = (struct donor_conn *)&domain;	/* only compared */
+static struct donor_conn *const conn = (struct donor_conn *)&now;	/* only compared */
 static const uint8_t boot_id[16] = { 1 }, other_boot_id[16] = { 2 };
-
-/* --- what session.c is linked with --- */
-
-int farswapd_timer(sd_event_source **source, uint64_t usec, sd_event_time_handler_t handler, void *arg)
-{
-	(void)source;
-	(void)usec;
-	if (!arg) {
-		look = handler;
-		return 0;
-	}
-	assert_true(n_timers < TIMERS);
-	timers[n_timers].handler = handler;
-	timers[n_timers++].arg = arg;
-	return 0;
-}
-
-sd_event_source *sd_event_source_disable_unref(sd_event_source *source)
-{
-	(void)source;
-	return NULL;
-}
-
-void farswap_log(const char *format, ...)
-{
-	(void)format;
-}
-
-struct ibv_context *rdma_verbs(void)
-{
-	return NULL;
-}
-
-uint64_t __wrap_farswap_now_ns(void);
-uint64_t __wrap_farswap_now_ns(void)
-{
-	return now;
-}
-
-int word_create(struct word *word, struct ibv_pd *pd)
-{
-	(void)pd;
-	page = (struct farswap_lease_word) { 0 };
-	word->at = &page;
-	words++;
-	return 0;
-}
-
-struct farswap_lease_word word_read(const struct word *word)
-{
-	return *word->at;
-}
-
-void word_free(struct word *word)
-{
-	words -= word->at != NULL;
-	word->at = NULL;
-}
-
-struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
-{
-	(void)context;
-	return &domain;
-}
-
-int ibv_dealloc_pd(struct ibv_pd *pd)
-{
-	(void)pd;
-	return 0;
-}
-
-void rdma_queue_destroy(struct queue *queue)
-{
-	queue->session->queues = queue->next;
-	queue->session->n_queues--;
-	n_queues--;
-	free(queue);
-}
-
-void push_session_gone(struct session *session)
-{
-	(void)session;
-}
-
-void donor_closed(struct donor_conn *to, uint32_t id, uint64_t session)
-{
-	(void)to;
-	(void)id;
-	(void)session;
-}
-
-uint64_t farswap_unique(void)
-{
-	static uint64_t last;
-
-	return ++last;
-}
-
-void word_set(struct word *word, uint64_t count)
-{
-	word->at->count = htole64(count);
-}
-
-struct slab *slab_restore(struct ibv_pd *pd, size_t bytes, uint32_t place)
-{
-	(void)place;
-	return slab_create(pd, bytes);
-}
-
-void slab_leave(struct slab *slab)
-{
-	free(slab);
-	n_slabs--;
-}
-
-struct slab *slab_create(struct ibv_pd *pd, size_t bytes)
-{
-	struct slab *slab = calloc(1, sizeof(*slab));
-
-	(void)pd;
-	slab->bytes = bytes;
-	slab->number = farswap_unique();
-	slab->mr = &region;
-	n_slabs++;
-	return slab;
-}
-
-int slab_revoke(struct slab *slab)
-{
-	if (stuck)
-		return -EBUSY;
-	revoked_early += n_queues > 0;
-	slab->mr = NULL;
-	return 0;
-}
-
-void slab_free(struct slab *slab)
-{
-	assert_null(slab->mr);	/* a late WRITE would land in what is zeroed and used again */
-	free(slab);
-	n_slabs--;
-	zeroed++;
-}
-
-/* every timer that was set runs out, and those that they set */
-static void hours_pass(void)
-{
-	unsigned int i;
-
-	for (i = 0; i < n_timers; i++)
-		timers[i].handler(NULL, 0, timers[i].arg);
-	n_timers = 0;
-}
-
-/* of the donor's clock, with looks at the leases */
-static void pass(unsigned int seconds)
-{
-	while (seconds--) {
-		now += 1000000000;
-		look(NULL, 0, NULL);
-	}
-}
-
-static void renew(uint64_t count)
-{
-	page.count = htole64(count);
-	page.check = ~page.count;
-}
 
 static uint64_t begin(unsigned int slabs)
 {
@@ -215,17 +26,6 @@ static uint64_t begin(unsigned int slabs)
 	while (slabs--)
 		assert_non_null(session_grant(session, slabs, 1, 4096));
 	return number;
-}
-
-static void connect_queue(struct session *session)
-{
-	struct queue *queue = calloc(1, sizeof(*queue));
-
-	queue->session = session;
-	queue->next = session->queues;
-	session->queues = queue;
-	session->n_queues++;
-	n_queues++;
 }
 
 static void a_client_that_is_cut_off_finds_its_slabs_again(void **state)
@@ -295,7 +95,6 @@ static void the_donors_end_ends_it(void **state)
 	begin(2);
 	session_conn_gone(conn);
 	session_close_all("farswapd ends");
-	n_timers = 0;
 	assert_int_equal(zeroed, 2);
 	assert_null(session_next(NULL));
 }

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "link.h"
 #include "log.h"
 #include "tls.h"
 #include "unique.h"
@@ -350,10 +351,40 @@ static int cmd_unknown(char **argv)
 	return 0;
 }
 
+/* pings N: as many in the air as a link may have; each must be answered, in order. Prints how long all took, and the longest */
+static int cmd_pings(char **argv)
+{
+	unsigned int sent = 0, answered, n = (unsigned int)atoi(argv[0]);
+	uint64_t begun, took, longest = 0, sent_ns[LINK_REQUESTS_MAX];
+	union farswap_msg msg;
+	struct client client;
+
+	if (fake_open_tls(&client) || client_hello(&client, fake.self->name, fake.conf.slab_bytes, FARSWAP_WIRE_VERSION, &msg))
+		return fake_fail("hello", client.why);
+	begun = farswap_now_ns();
+	for (answered = 0; answered < n; answered++) {
+		for (; sent < n && sent < answered + LINK_REQUESTS_MAX; sent++) {
+			farswap_msg_make(&msg, FARSWAP_MSG_PING, sent + 1);
+			sent_ns[sent % LINK_REQUESTS_MAX] = farswap_now_ns();
+			if (client_send(&client, &msg, sizeof(msg.ping)))
+				return fake_fail("PING", client.why);
+		}
+		if (client_receive(&client, &msg) || le16toh(msg.head.type) != FARSWAP_MSG_PONG || le32toh(msg.head.id) != answered + 1)
+			return fake_fail("PONG", client.why);
+		took = farswap_now_ns() - sent_ns[answered % LINK_REQUESTS_MAX];
+		longest = took > longest ? took : longest;
+	}
+	printf("answered=%u ms=%llu longest_ms=%llu\n", n, (unsigned long long)(farswap_now_ns() - begun) / 1000000,
+	       (unsigned long long)longest / 1000000);
+	client_close(&client);
+	return 0;
+}
+
 static const struct fake_command commands[] = {
 	{ "raw", 3, cmd_raw },		{ "inside", 3, cmd_inside },	{ "hello", 1, cmd_hello },
 	{ "wrong-key", 0, cmd_wrong_key }, { "other-name", 1, cmd_other_name }, { "mangled", 0, cmd_mangled },
 	{ "crowd", 1, cmd_crowd },	{ "serve", 1, cmd_serve },	{ "unknown", 0, cmd_unknown },
+	{ "pings", 1, cmd_pings },
 	{ NULL, 0, NULL }
 };
 
@@ -364,7 +395,7 @@ static int usage(void)
 		"  mangled PEER                    one wrong field each\n"
 		"  hello PEER VERSION              greet; what came back\n"
 		"  serve PEER VERSION              be a donor of that version, until killed (PEER: any node)\n"
-		"  wrong-key PEER | other-name PEER NAME | crowd PEER N | unknown PEER\n"
+		"  wrong-key PEER | other-name PEER NAME | crowd PEER N | unknown PEER | pings PEER N\n"
 		"  tokens PEER | borrow PEER | slabs PEER | push PEER TARGET | hand-over PEER OTHER N | plant PEER |\n"
 		"  flood PEER QUEUES | steal PEER ADDRESS RKEY        over RDMA\n");
 	return 2;
