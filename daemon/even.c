@@ -6,9 +6,11 @@
 #include "device.h"
 #include "draw.h"
 #include "farswapd.h"
+#include "quota.h"
 
 static size_t look_at_donors(struct balance_donor *donors, struct device_peer **map)
 {
+	uint32_t quota = farswap_conf_quota(&farswapd.conf, farswapd.self->name).slabs;
 	struct device_peer *peer;
 	size_t n = 0;
 
@@ -19,7 +21,7 @@ static size_t look_at_donors(struct balance_donor *donors, struct device_peer **
 			.offered = peer->link->lent + peer->link->room,
 			.lent = peer->link->lent,
 			.gives = peer->slabs,
-			.takes = peer->full_until_ns <= farswap_now_ns(),
+			.takes = peer->full_until_ns <= farswap_now_ns() && quota_allows(quota, peer->slabs),
 		};
 		map[n++] = peer;
 	}

@@ -170,13 +170,9 @@ static unsigned int most_at_one(unsigned int *least)
 	return most;
 }
 
-/* three full donors and two empty ones: use evens out, and stays */
-static void use_evens_out_and_stays(void **state)
+/* three full donors and two empty ones; copies moved so far */
+static uint64_t begin_uneven(void)
 {
-	unsigned int least;
-	uint64_t moved;
-
-	(void)state;
 	cluster_begin(4805);
 	farswapd.conf.rebalance = true;
 	cluster_drain(4, true);
@@ -185,7 +181,16 @@ static void use_evens_out_and_stays(void **state)
 	assert_int_equal(cluster_slabs_at(4) + cluster_slabs_at(5), 0);
 	cluster_drain(4, false);
 	cluster_drain(5, false);
-	moved = device.repair.moves_done;
+	return device.repair.moves_done;
+}
+
+/* use evens out, and stays */
+static void use_evens_out_and_stays(void **state)
+{
+	uint64_t moved = begin_uneven();
+	unsigned int least;
+
+	(void)state;
 	turn_for(300);
 	assert_true(most_at_one(&least) <= least + 1);
 	moved = device.repair.moves_done - moved;
@@ -204,6 +209,21 @@ static void use_evens_out_and_stays(void **state)
 }
 
 /* the set would have fewer copies than before: the one that was to leave is still good */
+/* a donor that has all that this client may have there would refuse again and again */
+static void what_a_quota_leaves_is_not_moved_to(void **state)
+{
+	uint64_t moved = begin_uneven();
+
+	(void)state;
+	farswapd.conf.nodes[0].quota.slabs = 2;
+	turn_for(3600);
+	assert_int_equal(device.repair.moves_done, moved + 4);
+	assert_int_equal(cluster_slabs_at(4), 2);
+	assert_int_equal(cluster_slabs_at(5), 2);
+	farswapd.conf.nodes[0].quota.slabs = 0;
+	cluster_end();
+}
+
 static void a_copy_stays_when_another_is_lost_while_it_moves(void **state)
 {
 	unsigned int i, turns, lost = 0;
@@ -295,6 +315,7 @@ int main(void)
 		cmocka_unit_test(what_a_donor_cannot_wait_for_leaves_its_set),
 		cmocka_unit_test(activity_is_what_an_extent_is_used_in_a_period),
 		cmocka_unit_test(use_evens_out_and_stays),
+		cmocka_unit_test(what_a_quota_leaves_is_not_moved_to),
 		cmocka_unit_test(a_copy_stays_when_another_is_lost_while_it_moves),
 		cmocka_unit_test(a_slab_granted_ahead_for_nothing_goes_back),
 		cmocka_unit_test(a_grant_whose_answer_is_lost_leaves_no_slab),
