@@ -518,11 +518,13 @@ struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *c
 	const struct farswap_node *node = farswap_conf_node(conf, client);
 	struct farswap_quota quota = conf->quota;
 
-	if (node && node->quota.slabs != FARSWAP_NOT_SAID)
+	if (!node || node->joined)
+		return quota;
+	if (node->quota.slabs != FARSWAP_NOT_SAID)
 		quota.slabs = node->quota.slabs;
-	if (node && node->quota.queue_pairs != FARSWAP_NOT_SAID)
+	if (node->quota.queue_pairs != FARSWAP_NOT_SAID)
 		quota.queue_pairs = node->quota.queue_pairs;
-	if (node && node->quota.requests != FARSWAP_NOT_SAID)
+	if (node->quota.requests != FARSWAP_NOT_SAID)
 		quota.requests = node->quota.requests;
 	return quota;
 }

@@ -77,7 +77,7 @@ int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, si
  */
 int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size);
 struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name);
-/* of that client; of one that is no node (any more): what [cluster] says */
+/* of that client; of one that is no node (any more), or that an engine told of: what [cluster] says */
 struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *client);
 
 #endif
