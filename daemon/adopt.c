@@ -14,6 +14,7 @@
 #include "device.h"
 #include "farswapd.h"
 #include "log.h"
+#include "members.h"
 
 static void state_path(char *path, size_t size)
 {
@@ -109,9 +110,14 @@ static int take_peer(const struct nlmsghdr *nlh, bool lost)
 	if (number >= device.next_peer)
 		device.next_peer = number + 1;
 	node = farswap_conf_node(&farswapd.conf, farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
+	if (!node && !members_settled()) {
+		farswap_log_limited(&limit, "%s: peer %u (%s) is not known: waiting for etcd to tell of it", device.name, number,
+				    farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
+		return -EAGAIN;
+	}
 	if (!node || peer_numbered(number)) {
-		farswap_log("%s: peer %u (%s) is not in %s: left as it is", device.name, number,
-			    farswap_nl_string(attrs, FARSWAP_A_PEER_NAME), farswapd.conf.path);
+		farswap_log("%s: peer %u (%s) is no node that is known: left as it is", device.name, number,
+			    farswap_nl_string(attrs, FARSWAP_A_PEER_NAME));
 		return 0;
 	}
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX && peer->state != PEER_FREE; peer++)

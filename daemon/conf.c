@@ -240,7 +240,8 @@ static int take_etcd(struct parser *p, const char *value)
 		length = strcspn(value, " ");
 		if (conf->n_etcd == ENGINE_ENDPOINTS_MAX)
 			return fail(p, p->line, "etcd=: %u endpoints at most", ENGINE_ENDPOINTS_MAX);
-		if (length >= ENGINE_URL_BYTES || (strncmp(value, "http://", 7) && strncmp(value, "https://", 8)))
+		if (length >= ENGINE_URL_BYTES || length < 9 || strcspn(value, "?#@,\\\"") < length ||
+		    (strncmp(value, "http://", 7) && strncmp(value, "https://", 8)))
 			return fail(p, p->line, "etcd=%.*s is no endpoint: give http://ADDRESS:2379 or https://, and a space between two",
 				    (int)length, value);
 		memcpy(conf->etcd[conf->n_etcd++], value, length);
@@ -529,14 +530,12 @@ struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *c
 	return quota;
 }
 
-static void keep_self(struct farswap_conf *conf)
+static void give_others_to_engine(struct farswap_conf *conf)
 {
-	struct farswap_node self = *conf->self;
+	unsigned int i;
 
-	memset(conf->nodes, 0, sizeof(conf->nodes));
-	conf->nodes[0] = self;
-	conf->n_nodes = 1;
-	conf->self = conf->nodes;
+	for (i = 0; i < conf->n_nodes; i++)
+		conf->nodes[i].joined = conf->nodes[i].recalled = &conf->nodes[i] != conf->self;
 }
 
 static void find_self(struct farswap_conf *conf, const char *name, char *err, size_t size)
@@ -564,6 +563,6 @@ int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *er
 {
 	find_self(conf, name, err, size);
 	if (conf->self && conf->n_etcd)
-		keep_self(conf);
+		give_others_to_engine(conf);
 	return conf->self ? 0 : -1;
 }

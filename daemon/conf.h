@@ -35,7 +35,7 @@ struct farswap_node {
 	unsigned int line;
 	bool has_address, has_lend, has_rack;
 	bool joined;			/* known from the membership engine, not from the file */
-	bool recalled;			/* by an earlier daemon: the engine has not told of it to this one */
+	bool recalled;			/* from the file, or by an earlier daemon: the engine has not told of it to this one */
 	uint64_t left_ns;		/* the engine says that it is gone, since then; 0: it is there */
 };
 
@@ -60,8 +60,8 @@ struct farswap_conf {
 	uint32_t heartbeat_ms;		/* between two PINGs */
 	uint32_t lease_s;		/* a donor keeps the session of a client that it does not see alive so long; 0: for ever */
 	char etcd[ENGINE_ENDPOINTS_MAX][ENGINE_URL_BYTES];
-	unsigned int n_etcd;		/* 0: the nodes are those of the file; else it says of this one alone */
-	char etcd_name[32];	/* the cluster's, as several can share an etcd */
+	unsigned int n_etcd;		/* 0: the nodes are those of the file */
+	char etcd_name[32];		/* the cluster's, as several can share an etcd */
 	uint32_t etcd_ttl_s;		/* a node that gives no sign of life so long has left */
 	struct farswap_quota quota;	/* of each client whose node says nothing else */
 	struct farswap_node nodes[FARSWAP_NODES_MAX];	/* in the daemon one whose name is "" has been removed, see sync.h */
@@ -73,7 +73,7 @@ struct farswap_conf {
 int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, size_t size);
 /*
  * name NULL: the node named like this host or, failing that, with the address of a local interface.
- * With an engine all other nodes of the file are dropped: they are its to tell. Returns 0, or -1 with one line in err.
+ * With an engine all other nodes of the file are what is known before it is reached. Returns 0, or -1 with one line in err.
  */
 int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size);
 struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name);

@@ -323,13 +323,13 @@ static void start_links(void)
 	unsigned int i;
 
 	for (i = 0; i < farswapd.conf.n_nodes; i++)
-		if (nodes_is_donor(&farswapd.conf.nodes[i]))
+		if (nodes_is_donor(&farswapd.conf.nodes[i]) || nodes_used(&farswapd.conf.nodes[i]))
 			link_start(link_of(&farswapd.conf.nodes[i]));
 }
 
 void device_conf(void)
 {
-	if (!device_exists() || device.down_asked || device.phase == PHASE_DELETING || device.phase == PHASE_CLOSING)
+	if (!device_exists() || device.down_asked || device.phase == PHASE_ADOPTING || device.phase == PHASE_DELETING || device.phase == PHASE_CLOSING)
 		return;
 	start_links();
 	device_kick();
@@ -374,7 +374,7 @@ static bool refuse_early(const char *name, uint64_t size, unsigned int copies, c
 			 (unsigned long long)size, FARSWAP_FRAME_BYTES);
 	else if (donors < copies)
 		snprintf(why, bytes, "copies=%u needs as many donors, and %.300s names only %u other nodes that lend", copies,
-			 farswapd.conf.path, donors);
+			 farswapd.conf.n_etcd ? "etcd" : farswapd.conf.path, donors);
 	else
 		return false;
 	return true;

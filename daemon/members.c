@@ -6,18 +6,17 @@
 #include <string.h>
 
 #include "device.h"
-#include "donor.h"
 #include "engine.h"
 #include "farswap_wire.h"
 #include "farswapd.h"
-#include "lender.h"
 #include "log.h"
 #include "nodes.h"
-#include "slab.h"
+#include "session.h"
 
 #define PREFIX		"node/"
 #define TELL_EVERY	SECONDS(1)
 #define LEFT_NS		600000000000ull
+#define WAITING_MAX	16
 #define LEND_MAX	(1u << 20)	/* as in cluster.conf */
 
 static const struct engine_ops *ops = &engine_etcd;
@@ -25,23 +24,22 @@ static struct engine *engine;
 static sd_event_source *telling;
 static char told[ENGINE_VALUE_MAX];
 static bool changed;			/* the nodes, since remember() */
-static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
+static bool settled;			/* the engine has told of all that are there, once */
+static struct farswap_node waiting[WAITING_MAX];
+static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT, bad = FARSWAP_LOG_LIMIT;
 
 /* --- this node --- */
 
-/* { address, rack, lend, offered, lent }, in slabs */
+/* { address, rack, lend }, in slabs at most */
 static void tell(void)
 {
 	struct json_object *all = json_object_new_object();
 	char key[sizeof(PREFIX) + FARSWAP_NAME_BYTES];
-	uint32_t lent = slab_count(), room = donor_room();
 	const char *text;
 
 	json_object_object_add(all, "address", json_object_new_string(farswap_addr_text(&farswapd.self->addr)));
 	json_object_object_add(all, "rack", json_object_new_string(farswapd.self->rack));
 	json_object_object_add(all, "lend", json_object_new_uint64(farswapd.self->lend));
-	json_object_object_add(all, "offered", json_object_new_uint64((uint64_t)lent + room));
-	json_object_object_add(all, "lent", json_object_new_uint64(lent));
 	text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
 	if (text && strcmp(text, told) && strlen(text) < sizeof(told)) {
 		snprintf(key, sizeof(key), PREFIX "%s", farswapd.self->name);
@@ -85,10 +83,20 @@ static const char *read_node(const char *name, struct json_object *all, struct f
 	return why;
 }
 
-/* not used, and not there any more */
+static bool has_session(const struct farswap_node *node)
+{
+	struct session *session = NULL;
+
+	while ((session = session_next(session)))
+		if (!strcmp(session->client, node->name))
+			return true;
+	return false;
+}
+
+/* not there any more, and nothing of it is here nor of this node there */
 static bool is_idle(const struct farswap_node *node)
 {
-	return node->name[0] && node->left_ns && !nodes_used(node);
+	return node->name[0] && node->left_ns && !nodes_used(node) && !has_session(node);
 }
 
 static struct farswap_node *at_address(const union farswap_addr *addr)
@@ -117,13 +125,13 @@ static struct farswap_node *place(void)
 	return node ? node : first;
 }
 
-/* what it is known as now; NULL after one line: it cannot be taken as it is */
-static struct farswap_node *make_room(const struct farswap_node *next)
+/* what it is known as now; NULL: it cannot be taken as it is now, as why says */
+static struct farswap_node *make_room(const struct farswap_node *next, char *why, size_t size)
 {
 	struct farswap_node *node = farswap_conf_node(&farswapd.conf, next->name), *other = at_address(&next->addr);
 
 	if (other && other != node && !is_idle(other)) {
-		farswap_log_limited(&limit, "node %s: not taken: node %s has its address", next->name, other->name);
+		snprintf(why, size, "node %s has its address", other->name);
 		return NULL;
 	}
 	if (other && other != node)
@@ -131,36 +139,74 @@ static struct farswap_node *make_room(const struct farswap_node *next)
 	if (node && other == node)
 		return node;
 	if (node && nodes_used(node)) {
-		farswap_log_limited(&limit, "node %s: has another address now (%s): not taken while this node's device has copies at the one of before", next->name,
-				    farswap_addr_text(&next->addr));
+		snprintf(why, size, "it has another address now, %s, and this node's device has copies at the one of before", farswap_addr_text(&next->addr));
 		return NULL;
 	}
 	if (node)
 		nodes_remove(node);
 	node = place();
 	if (!node)
-		farswap_log_limited(&limit, "node %s: not taken: there are %u nodes already", next->name, FARSWAP_NODES_MAX);
+		snprintf(why, size, "there are %u nodes already", FARSWAP_NODES_MAX);
 	return node;
 }
 
-static void take(const struct farswap_node *next)
+static bool take(const struct farswap_node *next, char *why, size_t size)
 {
-	struct farswap_node *node = make_room(next);
+	struct farswap_node *node = make_room(next, why, size);
 
 	if (!node)
-		return;
+		return false;
 	if (!node->name[0] || node->left_ns)
-		farswap_log("node %s: joined, at %s, lends %u slabs at most", next->name, farswap_addr_text(&next->addr), next->lend);
+		farswap_log_limited(&limit, "node %s: joined, at %s, lends %u slabs at most", next->name, farswap_addr_text(&next->addr), next->lend);
+	changed |= memcmp(node, next, sizeof(*node)) != 0;
 	*node = *next;
-	changed = true;
 	device_conf();
+	return true;
+}
+
+/* --- those that could not be taken when they were told of: tried again each second --- */
+
+static void drop_waiting(const char *name)
+{
+	struct farswap_node *node;
+
+	for (node = waiting; node < waiting + WAITING_MAX; node++)
+		if (!strcmp(node->name, name))
+			node->name[0] = 0;
+}
+
+static void take_or_wait(const struct farswap_node *next)
+{
+	struct farswap_node *node;
+	char why[200];
+
+	drop_waiting(next->name);
+	if (take(next, why, sizeof(why)))
+		return;
+	farswap_log_limited(&bad, "node %s: not taken: %s", next->name, why);
+	for (node = waiting; node < waiting + WAITING_MAX; node++) {
+		if (!node->name[0]) {
+			*node = *next;
+			return;
+		}
+	}
+}
+
+static void try_waiting(void)
+{
+	struct farswap_node *node;
+	char why[200];
+
+	for (node = waiting; node < waiting + WAITING_MAX; node++)
+		if (node->name[0] && take(node, why, sizeof(why)))
+			node->name[0] = 0;
 }
 
 static void leave(struct farswap_node *node)
 {
 	node->left_ns = farswap_now_ns();
 	changed = true;
-	farswap_log("node %s: left%s", node->name, nodes_used(node) ? ", and this node's device has copies there" : "");
+	farswap_log_limited(&limit, "node %s: left%s", node->name, nodes_used(node) ? ", and this node's device has copies there" : "");
 	device_kick();
 }
 
@@ -171,18 +217,22 @@ static void on_seen(void *arg, const struct engine_kv *kv)
 	struct json_object *all;
 
 	(void)arg;
-	if (!strcmp(name, farswapd.self->name))
+	if (!strcmp(name, farswapd.self->name)) {
+		if (!kv->value)
+			told[0] = 0;	/* somebody took it away: it is told again */
 		return;
+	}
 	if (kv->value) {
 		all = json_tokener_parse(kv->value);
 		why = read_node(name, all, &next);
 		json_object_put(all);
 		if (why)
-			farswap_log_limited(&limit, "a node in %s is passed over: %s: %.40s", ops->name, why, name);
+			farswap_log_limited(&bad, "a node in %s is passed over: %s: %.40s", ops->name, why, name);
 		else
-			take(&next);
+			take_or_wait(&next);
 		return;
 	}
+	drop_waiting(name);
 	node = farswap_conf_node(&farswapd.conf, name);
 	if (node && node->joined && !node->left_ns)
 		leave(node);
@@ -201,6 +251,12 @@ static void on_listed(void *arg)
 		conf->nodes[i].recalled = false;
 		leave(&conf->nodes[i]);
 	}
+	settled = true;
+}
+
+bool members_settled(void)
+{
+	return !engine || settled;
 }
 
 static const struct engine_watcher watcher = { .seen = on_seen, .listed = on_listed };
@@ -250,24 +306,28 @@ static void remember(void)
 	changed = !done;
 }
 
-/* a file of this daemon's own: what is no good in it is passed over */
+/* a file of this daemon's own, newer than cluster.conf's sections: what is no good in it is passed over */
 static void recall(void)
 {
+	struct farswap_conf *conf = &farswapd.conf;
 	struct json_object *all, *one;
 	struct farswap_node node;
-	char path[4200];
+	char path[4200], why[200];
 	size_t i, n;
 
 	file_path(path, sizeof(path), "");
 	all = json_object_from_file(path);
 	n = all && json_object_is_type(all, json_type_array) ? json_object_array_length(all) : 0;
+	for (i = 0; i < conf->n_nodes && n; i++)
+		if (conf->nodes[i].joined)
+			nodes_remove(&conf->nodes[i]);
 	for (i = 0; i < n; i++) {
 		const char *name = text_of(one = json_object_array_get_idx(all, i), "name");
 
 		if (!name || !strcmp(name, farswapd.self->name) || read_node(name, one, &node))
 			continue;
 		node.recalled = true;
-		take(&node);
+		take(&node, why, sizeof(why));
 	}
 	json_object_put(all);
 }
@@ -292,6 +352,7 @@ static int on_tell(sd_event_source *source, uint64_t usec, void *arg)
 	(void)arg;
 	tell();
 	forget_the_gone();
+	try_waiting();
 	if (changed)
 		remember();
 	return farswapd_timer(&telling, TELL_EVERY, on_tell, NULL);

@@ -17,6 +17,8 @@ int members_init(void);
 void members_conf(void);
 /* when the loop has ended: leaves at once, unless the next daemon is to come */
 void members_exit(bool again);
+/* false: the engine has not told yet who is there: a node that is not known may well be one */
+bool members_settled(void);
 /* { engine, nodes, and of an outside engine: reached, since_s, endpoint, version, why }, the caller's to put */
 struct json_object *members_status(void);
 

@@ -321,18 +321,24 @@ void peer_start(struct device_peer *peer)
 void peer_start_some(struct link **links, size_t n)
 {
 	struct placement_node nodes[FARSWAP_NODES_MAX];
-	unsigned int used = peer_count(PEER_LIVE);
+	/* a suspect one has its place until it is back or replaced: the kernel takes no more live ones */
+	unsigned int used = peer_count(PEER_LIVE) + peer_count(PEER_SUSPECT);
 	struct device_peer *peer;
 	int chosen[DEVICE_LIVE_MAX];
 	size_t i;
 
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
 		used += peer_busy(peer);
-	for (i = 0; i < n; i++)		/* a full one is asked all the same: for its reason */
-		nodes[i] = (struct placement_node) { .offered = links[i]->lent + (links[i]->room ? links[i]->room : 1), .lent = links[i]->lent };
-	if (used < DEVICE_LIVE_MAX)
-		placement_choose(PLACEMENT_POWER_OF_TWO, nodes, n, DEVICE_LIVE_MAX - used, &device.seed, chosen);
-	for (i = 0; i < n && used < DEVICE_LIVE_MAX; i++) {
+	if (used >= DEVICE_LIVE_MAX)
+		return;
+	for (i = 0; i < n; i++)
+		nodes[i] = (struct placement_node) { .offered = links[i]->lent + links[i]->room, .lent = links[i]->lent };
+	used += placement_choose(PLACEMENT_POWER_OF_TWO, nodes, n, DEVICE_LIVE_MAX - used, &device.seed, chosen);
+	for (i = 0; i < n && used < DEVICE_LIVE_MAX; i++) {	/* a full one has the places that are left: for its reason, and for later */
+		used += !nodes[i].taken;
+		nodes[i].taken = true;
+	}
+	for (i = 0; i < n; i++) {
 		if (!nodes[i].taken)
 			continue;
 		device.node_retry_ns[links[i]->node - farswapd.conf.nodes] = farswap_now_ns() + NODE_RETRY_NS;

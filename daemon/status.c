@@ -313,7 +313,7 @@ static int add_peer(struct status_job *job, const struct nlmsghdr *nlh)
 	put_text(one, "address", node ? farswap_addr_text(&node->addr) : "");
 	put_u64(one, "port", farswapd.conf.port);
 	put_text(one, "control", link && link->state == LINK_READY ? "up" : "down");
-	put_text(one, "control_reason", link ? link->why : "not in cluster.conf");
+	put_text(one, "control_reason", link ? link->why : "no node that is known");
 	put_u64(one, "room", link ? link->room : 0);
 	put_u64(one, "lent", link ? link->lent : 0);
 	put(one, "drained", json_object_new_boolean(link && link->drained));

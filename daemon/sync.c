@@ -84,7 +84,7 @@ static int check(struct sync *sync)
 	for (i = 0; i < now->n_nodes; i++)
 		names += is_of_file(&now->nodes[i]) && farswap_conf_node(sync->next, now->nodes[i].name);
 	for (i = 0; i < next->n_nodes; i++)
-		names += !farswap_conf_node(&farswapd.conf, next->nodes[i].name);
+		names += is_of_file(&next->nodes[i]) && !farswap_conf_node(&farswapd.conf, next->nodes[i].name);
 	return names <= FARSWAP_NODES_MAX ? 0 : refuse(sync, "nodes", "are too many");
 }
 
@@ -103,6 +103,8 @@ static void take_nodes(struct sync *sync)
 		const struct farswap_node *next = &sync->next->nodes[i];
 		struct farswap_node *node = farswap_conf_node(conf, next->name);
 
+		if (!is_of_file(next))
+			continue;
 		if (!node)
 			add(sync, "; node %s added", next->name);
 		else if (node->lend != next->lend || strcmp(node->rack, next->rack) ||
@@ -127,7 +129,7 @@ static void take_keys(struct sync *sync)
 	*conf = *next;
 }
 
-/* with an engine this node's section alone is read */
+/* with an engine this node's section alone counts */
 static int load(struct sync *sync)
 {
 	int ret = farswap_conf_load(farswapd.conf.path, sync->next, sync->text, sync->size);

@@ -101,6 +101,11 @@ struct link *link_of(const struct farswap_node *node)
 	return &cluster.links[node - farswapd.conf.nodes];
 }
 
+bool members_settled(void)
+{
+	return true;
+}
+
 /* no node is removed here */
 void link_stop(struct link *link)
 {
@@ -228,7 +233,7 @@ static void restart_manager(void)
 
 	while (cluster.n_calls)
 		cluster_run_call();
-	for (node = 1; node < NODES; node++)
+	for (node = 1; node < cluster.nodes; node++)
 		cluster_break_link(node, false);
 	cluster.n_requests = 0;
 	extent_table_free(&device.table);
@@ -242,14 +247,14 @@ static unsigned int drained(void)
 {
 	unsigned int node, n = 0;
 
-	for (node = 1; node < NODES; node++)
+	for (node = 1; node < cluster.nodes; node++)
 		n += cluster.links[node].drained || cluster.links[node].is_short;
 	return n;
 }
 
 static void trouble(void)
 {
-	int node = 1 + (int)cluster_draw(NODES - 1), i;
+	int node = 1 + (int)cluster_draw(cluster.nodes - 1), i;
 
 	switch (cluster_draw(12)) {
 	case 0:
@@ -282,10 +287,10 @@ static void trouble(void)
 			cluster_set_back(node);
 		break;
 	case 10:
-		cluster_short(node, !cluster.links[node].is_short && drained() < NODES - 1 - COPIES);
+		cluster_short(node, !cluster.links[node].is_short && drained() < cluster.nodes - 1 - COPIES);
 		break;
 	case 9:
-		cluster_drain(node, !cluster.links[node].drained && drained() < NODES - 1 - COPIES);
+		cluster_drain(node, !cluster.links[node].drained && drained() < cluster.nodes - 1 - COPIES);
 		break;
 	default:
 		for (i = 0; i < 64; i++)	/* late WRITEs land */
@@ -321,7 +326,7 @@ void cluster_turn(void)
 	cluster.now += cluster_draw(30) * MS;
 	if (cluster_chance(40))
 		trouble();
-	for (node = 1; node < NODES; node++) {
+	for (node = 1; node < cluster.nodes; node++) {
 		if (!cluster.donors[node].up && !cluster_draw(cluster.faults ? 400 : 5)) {
 			cluster.donors[node].up = true;
 			cluster.donors[node].incarnation = ++cluster.unique;
@@ -372,7 +377,7 @@ void cluster_pass(int cut, unsigned int ms)
 	}
 }
 
-void cluster_begin(uint64_t s)
+static void begin(uint64_t s, int nodes)
 {
 	static char dir[] = "/tmp/farswap-repair.XXXXXX";
 	static bool made;
@@ -396,9 +401,10 @@ void cluster_begin(uint64_t s)
 	farswapd.conf.replace_after_s = 5;
 	farswapd.conf.port = 7474;
 	farswapd.conf.rebalance = false;
-	farswapd.conf.n_nodes = NODES;
+	cluster.nodes = nodes;
+	farswapd.conf.n_nodes = (unsigned int)nodes;
 	farswapd.self = &farswapd.conf.nodes[0];
-	for (i = 0; i < NODES; i++) {
+	for (i = 0; i < cluster.nodes; i++) {
 		snprintf(farswapd.conf.nodes[i].name, sizeof(farswapd.conf.nodes[i].name), "n%d", i);
 		farswapd.conf.nodes[i].lend = i ? 100 : 0;
 		farswap_addr_parse("10.0.0.1", 7474, &farswapd.conf.nodes[i].addr);
@@ -413,6 +419,16 @@ void cluster_begin(uint64_t s)
 	device.phase = PHASE_UP;
 	device.in_kernel = true;
 	check(!adopt_remember(device.name));
+}
+
+void cluster_begin(uint64_t s)
+{
+	begin(s, NODES);
+}
+
+void cluster_begin_large(uint64_t s)
+{
+	begin(s, NODES_MAX);
 }
 
 void cluster_end(void)
@@ -483,7 +499,7 @@ unsigned int cluster_slabs_there(void)
 	unsigned int n = 0;
 	int node;
 
-	for (node = 1; node < NODES; node++)
+	for (node = 1; node < cluster.nodes; node++)
 		n += cluster_slabs_at(node);
 	return n;
 }
@@ -493,7 +509,7 @@ static unsigned int slabs_at_drained(void)
 	unsigned int n = 0;
 	int node;
 
-	for (node = 1; node < NODES; node++)
+	for (node = 1; node < cluster.nodes; node++)
 		n += cluster.links[node].drained ? cluster_slabs_at(node) : 0;
 	return n;
 }
@@ -511,7 +527,7 @@ static unsigned int forgotten(void)
 {
 	unsigned int node, n = 0;
 
-	for (node = 1; node < NODES; node++)
+	for (node = 1; node < cluster.nodes; node++)
 		n += cluster.donors[node].session && !is_held(node);
 	return n;
 }
@@ -519,7 +535,7 @@ static unsigned int forgotten(void)
 void cluster_settle(void)
 {
 	unsigned int turns, e, m, k;
-	bool used[NODES];
+	bool used[NODES_MAX];
 
 	cluster.faults = false;
 	for (turns = 0; turns < 60000 && !(all_whole() && !dead_peers() && !forgotten() && !slabs_at_drained() && turns > 3000); turns++)

@@ -24,7 +24,8 @@
 #include "farswapd.h"
 #include "log.h"
 
-#define NODES		6		/* 0 is the client */
+#define NODES		6		/* 0 is the client; unless cluster_begin_large() */
+#define NODES_MAX	14
 #define EXTENTS		5
 #define COPIES		3
 #define OFFERED		40		/* slabs, by each donor */
@@ -60,14 +61,15 @@ struct kextent {
 };
 
 struct cluster {
-	struct link links[NODES];
+	int nodes;
+	struct link links[NODES_MAX];
 	uint64_t now, seed;
 	unsigned long long first_seed;
 	bool kicked, faults, hurry;	/* hurry: donors that are short of memory want some slabs at once */
 	uint64_t unique;
 	struct slab slabs[SLABS];	/* slab n has number n + 1 and address (n + 1) << 30 */
 	unsigned int n_slabs;
-	struct { bool up; uint64_t incarnation, session, renewed; } donors[NODES];
+	struct { bool up; uint64_t incarnation, session, renewed; } donors[NODES_MAX];
 	struct push pushes[64];
 	struct { uint32_t number; int node; uint64_t session, incarnation; bool there, live, dead; } kpeers[64];	/* dead: live until it is used */
 	struct kextent kextents[EXTENTS];
@@ -81,6 +83,7 @@ extern struct cluster cluster;
 uint32_t cluster_draw(uint32_t below);
 bool cluster_chance(uint32_t in);	/* one in so many, while there are faults */
 void cluster_begin(uint64_t seed);
+void cluster_begin_large(uint64_t seed);	/* with more donors than the kernel takes */
 void cluster_turn(void);		/* something happens, some time passes */
 void cluster_pass(int cut, unsigned int ms);	/* time alone: no stores, no mending, no faults; that node's link stays broken */
 void cluster_settle(void);		/* without faults for long enough: whole, on different nodes, nothing left over */

@@ -139,13 +139,17 @@ static struct kernel_answer *get_sums(const struct kextent *extent)
 static int add_peer(struct nlattr *const *attrs)
 {
 	uint64_t session = farswap_nl_u64(attrs, FARSWAP_A_SESSION);
-	int i, node = (int)(farswap_conf_node(&farswapd.conf, farswap_nl_string(attrs, FARSWAP_A_PEER_NAME)) - farswapd.conf.nodes);
+	int i, live = 0, node = (int)(farswap_conf_node(&farswapd.conf, farswap_nl_string(attrs, FARSWAP_A_PEER_NAME)) - farswapd.conf.nodes);
 
 	check(kpeer_of(farswap_nl_u32(attrs, FARSWAP_A_NODE)) < 0);
 	if (!cluster.donors[node].up || cluster.donors[node].session != session || cluster_chance(4))
 		return -ETIMEDOUT;
-	for (i = 0; i < 64 && cluster.kpeers[i].there; i++)
+	for (i = 0; i < 64 && cluster.kpeers[i].there; i++) {
 		check(!cluster.kpeers[i].live || cluster.kpeers[i].node != node);	/* one live peer to a node */
+		live += cluster.kpeers[i].live;
+	}
+	if (live == DEVICE_LIVE_MAX)
+		return -ENOSPC;
 	check(i < 64);
 	cluster.kpeers[i].there = cluster.kpeers[i].live = true;
 	cluster.kpeers[i].dead = false;

@@ -13,7 +13,7 @@ static void a_rejoin_costs_no_slab(void **state)
 	before = cluster.n_slabs;
 	for (i = 0; i < 20; i++) {
 		for (k = 0; k < 64; k++)
-			if (cluster.kpeers[k].node == 1 + (int)(i % (NODES - 1)))
+			if (cluster.kpeers[k].node == 1 + (int)(i % (cluster.nodes - 1)))
 				cluster.kpeers[k].live = false;
 		cluster_settle();
 		check(cluster.n_slabs == before);
@@ -34,7 +34,7 @@ static void a_planned_restart_costs_no_slab(void **state)
 	before = cluster.n_slabs;
 	done = device.repair.extents_done;
 	for (i = 0; i < 20; i++) {
-		cluster_restart_daemon(1 + (int)(i % (NODES - 1)));
+		cluster_restart_daemon(1 + (int)(i % (cluster.nodes - 1)));
 		cluster_settle();
 		check(cluster.n_slabs == before);
 	}
@@ -44,22 +44,20 @@ static void a_planned_restart_costs_no_slab(void **state)
 }
 
 /* all of them at once, for long: the client's own link. Nobody is given up. */
-static void a_flap_of_the_clients_link_costs_no_slab(void **state)
+static void flap(void)
 {
 	unsigned int node, k, before;
 
-	(void)state;
-	cluster_begin(4712);
 	cluster_settle();
 	before = cluster.n_slabs;
-	for (node = 1; node < NODES; node++) {
+	for (node = 1; node < cluster.nodes; node++) {
 		cluster_break_link((int)node, true);
 		cluster.links[node].state = LINK_CONNECTING;
 	}
 	for (k = 0; k < 64; k++)
 		cluster.kpeers[k].live = false;
 	for (k = 0; k < 3000; k++) {
-		for (node = 1; node < NODES; node++)
+		for (node = 1; node < cluster.nodes; node++)
 			cluster.links[node].state = LINK_BROKEN;
 		cluster.now += 20 * MS;
 		if (cluster.n_calls)
@@ -71,6 +69,25 @@ static void a_flap_of_the_clients_link_costs_no_slab(void **state)
 	cluster_settle();
 	assert_int_equal(cluster.n_slabs, before);
 	cluster_end();
+}
+
+static void a_flap_of_the_clients_link_costs_no_slab(void **state)
+{
+	(void)state;
+	cluster_begin(4712);
+	flap();
+}
+
+/* donors that were not used do not take the places of those that are away */
+static void nor_with_more_donors_than_places(void **state)
+{
+	unsigned int i;
+
+	(void)state;
+	for (i = 1; i <= 8; i++) {
+		cluster_begin_large(i);
+		flap();
+	}
 }
 
 /* started again at once, and nothing is read or written that would show that the old one is gone */
@@ -108,7 +125,7 @@ static void a_slab_that_a_donor_was_set_back_behind_is_replaced(void **state)
 	cluster_begin(4719);
 	cluster_settle();
 	for (i = 0; i < 10; i++) {
-		cluster_set_back(1 + (int)(i % (NODES - 1)));
+		cluster_set_back(1 + (int)(i % (cluster.nodes - 1)));
 		cluster_settle();
 		check(cluster_slabs_there() == EXTENTS * COPIES);
 	}
@@ -158,7 +175,7 @@ static void a_lost_member_rejoins_until_it_is_replaced(void **state)
 	cluster_begin(4714);
 	cluster_settle();
 	node = cluster.slabs[cluster.kextents[0].members[0].slab].node;
-	for (before = 1; before < NODES; before++)
+	for (before = 1; before < cluster.nodes; before++)
 		cluster.links[before].room = 0;		/* nowhere to replace it */
 	before = cluster.n_slabs;
 	cluster_cut_off(node);
@@ -217,7 +234,7 @@ static void what_nobody_has_does_not_keep_an_extent_degraded(void **state)
 
 	(void)state;
 	cluster_end_daemon(away);
-	for (node = 1; node < NODES; node++) {
+	for (node = 1; node < cluster.nodes; node++) {
 		if (node != away && node != gone)
 			continue;
 		cluster.donors[node].up = true;
@@ -238,6 +255,7 @@ int main(void)
 		cmocka_unit_test(a_rejoin_costs_no_slab),
 		cmocka_unit_test(a_planned_restart_costs_no_slab),
 		cmocka_unit_test(a_flap_of_the_clients_link_costs_no_slab),
+		cmocka_unit_test(nor_with_more_donors_than_places),
 		cmocka_unit_test(a_donor_that_begins_anew_is_noticed_in_quiet),
 		cmocka_unit_test(a_slab_that_a_donor_was_set_back_behind_is_replaced),
 		cmocka_unit_test(a_live_member_that_missed_is_no_copy),

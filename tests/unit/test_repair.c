@@ -61,7 +61,7 @@ static void a_drained_donor_is_emptied_and_no_set_is_degraded(void **state)
 	(void)state;
 	cluster_begin(4803);
 	cluster_settle();
-	for (node = 1; node < NODES; node++) {
+	for (node = 1; node < cluster.nodes; node++) {
 		held += cluster_slabs_at(node);
 		cluster_drain(node, true);
 		while (cluster_slabs_at(node)) {
@@ -94,7 +94,7 @@ static void what_a_donor_asks_back_is_moved(void **state)
 	(void)state;
 	cluster_begin(4806);
 	cluster_settle();
-	for (node = 1; node < NODES; node++) {
+	for (node = 1; node < cluster.nodes; node++) {
 		uint64_t moved = device.repair.moves_done;
 
 		cluster_short(node, true);
@@ -124,14 +124,14 @@ static void what_a_donor_cannot_wait_for_leaves_its_set(void **state)
 	cluster_settle();
 	before = cluster_slabs_there();
 	cluster.hurry = true;
-	for (node = 1; node < NODES; node++)
+	for (node = 1; node < cluster.nodes; node++)
 		cluster_short(node, true);
 	turn_for(60);
 	assert_int_equal(device.repair.drops_done, EXTENTS);
 	assert_int_equal(cluster_slabs_there(), before - EXTENTS);
 	for (e = 0; e < cluster.n_kextents; e++)
 		check(cluster.kextents[e].n == COPIES - 1);
-	for (node = 1; node < NODES; node++)
+	for (node = 1; node < cluster.nodes; node++)
 		cluster_short(node, false);
 	cluster_settle();
 	assert_int_equal(device.repair.drops_done, EXTENTS);
@@ -161,7 +161,7 @@ static unsigned int most_at_one(unsigned int *least)
 	int node;
 
 	*least = SLABS;
-	for (node = 1; node < NODES; node++) {
+	for (node = 1; node < cluster.nodes; node++) {
 		unsigned int n = cluster_slabs_at(node);
 
 		most = n > most ? n : most;
