@@ -231,6 +231,8 @@ static void on_token(struct link *link, const union farswap_msg *answer, void *a
 	(void)arg;
 	repair_answered();
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
+		if (peer_numbered(r->target))	/* another is tried next */
+			build_refused(peer_numbered(r->target), repair_refusal(link, answer, text, sizeof(text)));
 		repair_fail("no token of %s: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
 		return;
 	}

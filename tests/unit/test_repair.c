@@ -208,7 +208,6 @@ static void use_evens_out_and_stays(void **state)
 	cluster_end();
 }
 
-/* the set would have fewer copies than before: the one that was to leave is still good */
 /* a donor that has all that this client may have there would refuse again and again */
 static void what_a_quota_leaves_is_not_moved_to(void **state)
 {
@@ -224,6 +223,7 @@ static void what_a_quota_leaves_is_not_moved_to(void **state)
 	cluster_end();
 }
 
+/* the set would have fewer copies than before: the one that was to leave is still good */
 static void a_copy_stays_when_another_is_lost_while_it_moves(void **state)
 {
 	unsigned int i, turns, lost = 0;
