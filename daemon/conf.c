@@ -18,6 +18,7 @@
 #define RESERVE_MAX	(1ull << 50)
 #define NOT_SAID	UINT64_MAX
 #define LEASE_MIN_S	4	/* its parts are of the order of a queue pair's retries */
+#define QUEUE_PAIRS_MIN	72	/* SESSION_QUEUES_MAX of session.h: with less a device could not come back after a flap */
 #define REQUESTS_MIN	1000	/* a second: a PING behind all that a link may have in the air waits for less than two heartbeats */
 #define REQUESTS_MAX	1000000
 
@@ -174,12 +175,14 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 
 enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_RESERVE_HIGH, KEY_RESERVE_HARD, KEY_DEADLINE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
 	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, KEY_ETCD, KEY_ETCD_NAME, KEY_ETCD_TTL,
-	KEY_CLIENT_SLABS, KEY_CLIENT_QUEUE_PAIRS, KEY_CLIENT_REQUESTS, CLUSTER_KEYS };
+	KEY_CLIENT_SLABS, KEY_CLIENT_QUEUE_PAIRS, KEY_CLIENT_REQUESTS, KEY_SHORTAGE, KEY_SHORTAGE_BUDGET, KEY_SHORTAGE_GROUP,
+	KEY_SHORTAGE_FAULTS, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "reserve_high", "reserve_hard", "deadline", "copies", "size", "spares", "codec", "lend_while_borrowing",
 	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance", "etcd", "etcd_name", "etcd_ttl",
-	"client_slabs", "client_queue_pairs", "client_requests",
+	"client_slabs", "client_queue_pairs", "client_requests", "shortage", "shortage_budget", "shortage_group",
+	"shortage_faults",
 };
 
 static int take_yes_no(struct parser *p, const char *key, const char *value, bool *out)
@@ -207,6 +210,24 @@ static int take_placement(struct parser *p, const char *value)
 	if (policy < 0)
 		return fail(p, p->line, "placement=%s: say power-of-two, random, round-robin or weighted-round-robin", value);
 	p->conf->placement = (enum placement_policy)policy;
+	return 1;
+}
+
+static int take_shortage(struct parser *p, const char *value)
+{
+	int policy = shortage_parse(value);
+
+	if (policy < 0)
+		return fail(p, p->line, "shortage=%s: say off, shrink or raise", value);
+	p->conf->shortage = (enum shortage_policy)policy;
+	return 1;
+}
+
+static int take_shortage_group(struct parser *p, const char *value)
+{
+	if (value[0] != '/' || strlen(value) >= sizeof(p->conf->shortage_group))
+		return fail(p, p->line, "shortage_group=%s is not the directory of a control group: give one like /sys/fs/cgroup/NAME", value);
+	strcpy(p->conf->shortage_group, value);
 	return 1;
 }
 
@@ -270,13 +291,13 @@ static uint32_t *quota_of_key(struct farswap_quota *quota, const char *key)
 static int take_quota(struct parser *p, const char *key, const char *value, struct farswap_quota *quota)
 {
 	uint32_t *out = quota_of_key(quota, key);
+	uint32_t least = out == &quota->requests ? REQUESTS_MIN : out == &quota->queue_pairs ? QUEUE_PAIRS_MIN : 1;
+	uint32_t most = out == &quota->requests ? REQUESTS_MAX : 1 << 20;
 
-	if (out != &quota->requests)
-		return take_u32(p, key, value, 0, 1 << 20, out);
-	if (!take_u32(p, key, value, 0, REQUESTS_MAX, out))
+	if (!take_u32(p, key, value, 0, most, out))
 		return 0;
-	if (*out && *out < REQUESTS_MIN)
-		return fail(p, p->line, "%s=%s is out of range: %u to %u, or 0 for no limit", key, value, REQUESTS_MIN, REQUESTS_MAX);
+	if (*out && *out < least)
+		return fail(p, p->line, "%s=%s is out of range: %u to %u, or 0 for no limit", key, value, least, most);
 	return 1;
 }
 
@@ -291,7 +312,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement, rebalance, etcd, etcd_name, etcd_ttl, client_slabs, client_queue_pairs and client_requests",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement, rebalance, etcd, etcd_name, etcd_ttl, client_slabs, client_queue_pairs, client_requests, shortage, shortage_budget, shortage_group and shortage_faults",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -342,6 +363,14 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		return take_etcd_name(p, value);
 	case KEY_ETCD_TTL:
 		return take_u32(p, key, value, ENGINE_TTL_MIN_S, ENGINE_TTL_MAX_S, &conf->etcd_ttl_s);
+	case KEY_SHORTAGE:
+		return take_shortage(p, value);
+	case KEY_SHORTAGE_BUDGET:
+		return take_bytes(p, key, value, 1 << 20, 1ull << 50, &conf->shortage_budget_bytes);
+	case KEY_SHORTAGE_GROUP:
+		return take_shortage_group(p, value);
+	case KEY_SHORTAGE_FAULTS:
+		return take_u32(p, key, value, 1, 1000000, &conf->shortage_faults);
 	case KEY_CLIENT_SLABS:
 	case KEY_CLIENT_QUEUE_PAIRS:
 	case KEY_CLIENT_REQUESTS:
@@ -434,7 +463,8 @@ static void check_whole(struct parser *p)
 	unsigned int i;
 
 	set_marks(p);
-
+	if (conf->shortage == SHORTAGE_RAISE && !conf->shortage_group[0])
+		fail(p, p->cluster_line, "shortage=raise needs shortage_group=: the control group whose memory.high is raised");
 	for (i = 0; i < conf->n_nodes; i++) {
 		if (!conf->nodes[i].has_address)
 			fail(p, conf->nodes[i].line, "node '%s' has no address: add address=", conf->nodes[i].name);
@@ -464,6 +494,8 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->replace_after_s = 10;
 	conf->heartbeat_ms = 100;
 	conf->lease_s = 1800;
+	conf->shortage_budget_bytes = 256ull << 20;
+	conf->shortage_faults = 1000;
 	strcpy(conf->etcd_name, "default");
 	conf->etcd_ttl_s = ENGINE_TTL_S;
 	conf->quota.queue_pairs = 256;
@@ -519,7 +551,7 @@ struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *c
 	const struct farswap_node *node = farswap_conf_node(conf, client);
 	struct farswap_quota quota = conf->quota;
 
-	if (!node || node->joined)
+	if (!node || conf->n_etcd)	/* all donors are to say the same, and an engine tells of no quotas */
 		return quota;
 	if (node->quota.slabs != FARSWAP_NOT_SAID)
 		quota.slabs = node->quota.slabs;

@@ -11,6 +11,7 @@
 #include "farswap_nl.h"
 #include "key.h"
 #include "placement.h"
+#include "shortage.h"
 #include "util.h"
 
 #define FARSWAP_CONF_PATH	"/etc/farswap/cluster.conf"
@@ -59,6 +60,10 @@ struct farswap_conf {
 	uint32_t repair_rate;		/* MiB/s at most; 0: no limit */
 	uint32_t heartbeat_ms;		/* between two PINGs */
 	uint32_t lease_s;		/* a donor keeps the session of a client that it does not see alive so long; 0: for ever */
+	enum shortage_policy shortage;
+	uint64_t shortage_budget_bytes;	/* of what is lent, for local use */
+	uint32_t shortage_faults;	/* major faults a second of the group that are many */
+	char shortage_group[256];	/* the control group's directory */
 	char etcd[ENGINE_ENDPOINTS_MAX][ENGINE_URL_BYTES];
 	unsigned int n_etcd;		/* 0: the nodes are those of the file */
 	char etcd_name[32];		/* the cluster's, as several can share an etcd */
@@ -77,7 +82,7 @@ int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, si
  */
 int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size);
 struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name);
-/* of that client; of one that is no node (any more), or that an engine told of: what [cluster] says */
+/* of that client; of one that is no node (any more), or with an engine: what [cluster] says */
 struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *client);
 
 #endif

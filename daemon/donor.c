@@ -11,6 +11,7 @@
 #include "crc32c.h"
 #include "device.h"
 #include "farswapd.h"
+#include "favour.h"
 #include "lender.h"
 #include "log.h"
 #include "push.h"
@@ -313,6 +314,7 @@ static void on_grant(struct donor_conn *conn, const union farswap_msg *msg)
 
 	if (!session || is_late(conn, msg, session))
 		return;
+	favour_asked();
 	/* the answer to the same question may have been lost */
 	slab = session_granted(session, le64toh(msg->grant.extent), le32toh(msg->grant.generation));
 	if (!slab) {

@@ -14,6 +14,7 @@
 #include "donor.h"
 #include "evict.h"
 #include "farswapd.h"
+#include "favour.h"
 #include "log.h"
 #include "session.h"
 
@@ -241,6 +242,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 	(void)source;
 	(void)usec;
 	(void)arg;
+	marks.cap = favour_look();
 	look();
 	return farswapd_timer(&looking, LOOK_EVERY, on_look, NULL);
 }
@@ -278,7 +280,7 @@ int lender_conf(void)
 {
 	marks = (struct lend_marks) {
 		.low = farswapd.conf.reserve_bytes, .high = farswapd.conf.reserve_high_bytes, .hard = farswapd.conf.reserve_hard_bytes,
-		.slab_bytes = farswapd.conf.slab_bytes, .cap = farswapd.self->lend,
+		.slab_bytes = farswapd.conf.slab_bytes, .cap = favour_look(),
 	};
 	if (!farswapd.self->lend && !looking)
 		return 0;
@@ -296,6 +298,7 @@ int lender_init(void)
 
 void lender_exit(void)
 {
+	favour_exit();
 	looking = sd_event_source_disable_unref(looking);
 	pressing = sd_event_source_disable_unref(pressing);
 	if (pressure >= 0)

@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "shortage.h"
 
+#include <string.h>
+
 #include "evict.h"
 
 #define STEPS		8	/* the whole budget is taken in so many seconds */
 #define SLOW		16	/* the long average is of so many times the periods of the short one */
 #define FEW		(1ull << EVICT_ACTIVITY_SHIFT)	/* less than one request a second rises for nobody */
 
+static const char * const names[SHORTAGE_POLICIES] = { "off", "shrink", "raise" };
+
 const char *shortage_name(enum shortage_policy policy)
 {
-	static const char * const names[SHORTAGE_POLICIES] = { "off", "shrink", "raise" };
-
 	return names[policy];
+}
+
+int shortage_parse(const char *name)
+{
+	int i;
+
+	for (i = 0; i < SHORTAGE_POLICIES; i++)
+		if (!strcmp(name, names[i]))
+			return i;
+	return -1;
 }
 
 /* 1: take, -1: give back, 0: leave it */

@@ -29,7 +29,7 @@ struct shortage_limits {
 
 struct shortage_look {
 	uint64_t now_ns;
-	uint64_t requests;	/* SHORTAGE_SHRINK: slabs asked for across the cluster in the last second, by what leaders tell */
+	uint64_t requests;	/* SHORTAGE_SHRINK: slabs asked for in the last second: of this donor, which sees its part of all */
 	uint64_t faults;	/* SHORTAGE_RAISE: major faults of the group in the last second */
 };
 
@@ -43,6 +43,8 @@ struct shortage {
 };
 
 const char *shortage_name(enum shortage_policy policy);
+/* -1: no such word */
+int shortage_parse(const char *name);
 /* changes shortage->taken by a step, or not */
 void shortage_look(struct shortage *shortage, const struct shortage_limits *limits, const struct shortage_look *look);
 /* what is left to lend: lend_marks.cap */

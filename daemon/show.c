@@ -136,6 +136,16 @@ static void show_client(struct json_object *client)
 	printf("\n");
 }
 
+static void show_shortage(struct json_object *shortage)
+{
+	if (!strcmp(tool_text(shortage, "policy"), "off"))
+		return;
+	printf("  shortage: %s, %s taken from what it lends", tool_text(shortage, "policy"), size_text(tool_u64(shortage, "taken")));
+	if (*tool_text(shortage, "group"))
+		printf(" for %s", tool_text(shortage, "group"));
+	printf("%s%s%s\n", *tool_text(shortage, "why") ? " (" : "", tool_text(shortage, "why"), *tool_text(shortage, "why") ? ")" : "");
+}
+
 static void show_lent(struct json_object *status)
 {
 	struct json_object *lent = tool_get(status, "lent"), *to = tool_get(lent, "to"), *clients = tool_get(lent, "clients");
@@ -146,6 +156,7 @@ static void show_lent(struct json_object *status)
 	if (strcmp(tool_text(lent, "memory"), "offers"))
 		printf("  memory: %s, %llu slabs asked back, %llu of them at once\n", tool_text(lent, "memory"), number(lent, "asked"),
 		       number(lent, "urgent"));
+	show_shortage(tool_get(lent, "shortage"));
 	if (number(lent, "poisoned"))
 		printf("  memory of %llu slabs failed in hardware: their owners are to give them up\n", number(lent, "poisoned"));
 	for (i = 0; i < n; i++) {

@@ -10,6 +10,7 @@
 #include "donor.h"
 #include "dropped.h"
 #include "farswapd.h"
+#include "favour.h"
 #include "lender.h"
 #include "members.h"
 #include "rdma.h"
@@ -76,6 +77,7 @@ static struct json_object *lent(void)
 	put_u64(all, "slabs", slab_count());
 	put_u64(all, "bytes", slab_count() * farswapd.conf.slab_bytes);
 	put_u64(all, "room", donor_room());
+	put(all, "shortage", favour_status());
 	put_text(all, "memory", lend_state_name(lender_state()));
 	put_u64(all, "asked", lender_asked(false));
 	put_u64(all, "urgent", lender_asked(true));

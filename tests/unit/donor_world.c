@@ -15,6 +15,7 @@
 #include "device.h"
 #include "donor.h"
 #include "farswapd.h"
+#include "favour.h"
 #include "lender.h"
 #include "log.h"
 #include "push.h"
@@ -236,6 +237,10 @@ int rdma_last_error(void)
 bool device_exists(void)
 {
 	return false;
+}
+
+void favour_asked(void)
+{
 }
 
 uint32_t lender_room(void)

@@ -51,12 +51,12 @@ static void slabs_have_no_limit_unless_it_is_said(void **state)
 static void a_node_goes_before_the_cluster(void **state)
 {
 	(void)state;
-	assert_int_equal(load("client_slabs=10\nclient_queue_pairs=20\nclient_requests=3000", "client_slabs=0\nclient_requests=1000"), 0);
-	assert_quota("a", 0, 20, 1000);
-	assert_quota("b", 10, 20, 3000);
-	assert_quota("no node", 10, 20, 3000);
-	assert_int_equal(load("client_requests=0", "client_queue_pairs=9"), 0);
-	assert_quota("a", 0, 9, 0);
+	assert_int_equal(load("client_slabs=10\nclient_queue_pairs=90\nclient_requests=3000", "client_slabs=0\nclient_requests=1000"), 0);
+	assert_quota("a", 0, 90, 1000);
+	assert_quota("b", 10, 90, 3000);
+	assert_quota("no node", 10, 90, 3000);
+	assert_int_equal(load("client_requests=0", "client_queue_pairs=72"), 0);
+	assert_quota("a", 0, 72, 0);
 	assert_quota("b", 0, 256, 0);
 }
 
@@ -74,6 +74,7 @@ static void what_is_no_quota_is_refused(void **state)
 	refuse("client_slabs=many", "", ":2: client_slabs=many is not a number");
 	refuse("client_slabs=1048577", "", ":2: client_slabs=1048577 is out of range");
 	refuse("client_queue_pairs=-1", "", ":2: client_queue_pairs=-1 is not a number");
+	refuse("client_queue_pairs=71", "", ":2: client_queue_pairs=71 is out of range: 72 to 1048576, or 0 for no limit");
 	refuse("client_requests=999", "", ":2: client_requests=999 is out of range: 1000 to 1000000, or 0 for no limit");
 	refuse("client_requests=1000001", "", ":2: client_requests=1000001 is out of range");
 	refuse("", "client_requests=999", ":6: client_requests=999 is out of range");
