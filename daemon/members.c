@@ -156,7 +156,7 @@ static bool take(const struct farswap_node *next, char *why, size_t size)
 
 	if (!node)
 		return false;
-	if (!node->name[0] || node->left_ns)
+	if ((!node->name[0] || node->left_ns) && !next->left_ns)
 		farswap_log_limited(&limit, "node %s: joined, at %s, lends %u slabs at most", next->name, farswap_addr_text(&next->addr), next->lend);
 	changed |= memcmp(node, next, sizeof(*node)) != 0;
 	*node = *next;
@@ -310,7 +310,7 @@ static void remember(void)
 static void recall(void)
 {
 	struct farswap_conf *conf = &farswapd.conf;
-	struct json_object *all, *one;
+	struct json_object *all, *one, *left;
 	struct farswap_node node;
 	char path[4200], why[200];
 	size_t i, n;
@@ -326,7 +326,9 @@ static void recall(void)
 
 		if (!name || !strcmp(name, farswapd.self->name) || read_node(name, one, &node))
 			continue;
-		node.recalled = true;
+		if (json_object_object_get_ex(one, "left", &left) && json_object_get_boolean(left))
+			node.left_ns = farswap_now_ns();
+		node.recalled = !node.left_ns;
 		take(&node, why, sizeof(why));
 	}
 	json_object_put(all);
