@@ -14,6 +14,7 @@
 #include "log.h"
 #include "shortage.h"
 
+#define PAGE		4096	/* the kernel rounds memory.high down to it: what it then says must be what was written */
 #define FEWER		4	/* parts: of the faults that are many, to be few */
 
 static struct shortage shortage;
@@ -83,8 +84,8 @@ static void give_back(void)
 {
 	uint64_t now;
 
-	if (written && read_number("memory.high", NULL, &now) && now == written && now != first)
-		write_high(first);
+	if (written && read_number("memory.high", NULL, &now) && now == written && now != first && !write_high(first))
+		farswap_log("%s: it stays at %" PRIu64 ", and was %" PRIu64 " before", why, written, first);
 	written = 0;
 	counted = false;
 }
@@ -105,7 +106,7 @@ static bool set_high(void)
 			shortage.taken = 0;
 		first = now;
 	}
-	wanted = shortage_high(&shortage, first);
+	wanted = shortage_high(&shortage, first) / PAGE * PAGE;
 	if (wanted != now && !write_high(wanted))
 		return false;
 	written = wanted;

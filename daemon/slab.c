@@ -259,7 +259,7 @@ void slab_free(struct slab *slab)
 	farswap_stall("slab zeroing");
 	explicit_bzero(slab->data, slab->bytes + BEHIND);	/* what failed is not reached by that, and never used again by the kernel */
 	farswap_stall("slab free");
-	empty(slab->bytes, slab->place);	/* if not, there are zeros all the same */
+	empty(slab->bytes, slab->place);	/* if not, slab_create() does it, or does not use the place */
 	forget(slab, NULL);
 }
 

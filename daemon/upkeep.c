@@ -7,7 +7,6 @@
 #include "log.h"
 #include "nodes.h"
 
-
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 static void take_peer(const struct nlmsghdr *nlh)
