@@ -37,7 +37,10 @@ struct donor_conn {
 };
 
 static struct donor_conn *conns;
-static struct quota_rate rates[FARSWAP_NODES_MAX + 1];	/* by place in cluster.conf: those of a client outlive its connections */
+static struct client_rate {		/* outlives its connections, until another needs its place */
+	char client[FARSWAP_NAME_BYTES];
+	struct quota_rate rate;
+} rates[2 * CONNS_MAX];			/* from the place that its name says onwards */
 static bool drained;
 static sd_event_source *drain_end;
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
@@ -404,25 +407,27 @@ static void on_list(struct donor_conn *conn, const union farswap_msg *msg)
 	chan_send(conn->chan, &answer);
 }
 
-/* only nodes of this cluster are connected to */
-static const struct farswap_node *find_node(const uint8_t wire[16])
+/* Only nodes of this cluster are connected to. Those of other groups are not known here: then the word of a client that has proved the key must do. */
+static bool find_address(const uint8_t wire[16], union farswap_addr *out)
 {
 	const struct farswap_node *node;
 	uint8_t address[16];
 
 	for (node = farswapd.conf.nodes; node < farswapd.conf.nodes + farswapd.conf.n_nodes; node++) {
 		farswap_addr_wire(&node->addr, address);
-		if (node->name[0] && !memcmp(address, wire, sizeof(address)))
-			return node;
+		if (node->name[0] && !memcmp(address, wire, sizeof(address))) {
+			*out = node->addr;
+			return true;
+		}
 	}
-	return NULL;
+	farswap_addr_from_wire(wire, &farswapd.self->addr, out);
+	return farswapd.conf.n_etcd > 0;
 }
 
 static void on_push(struct donor_conn *conn, const union farswap_msg *msg)
 {
 	struct session *session = find_session(conn, msg, le64toh(msg->push.session));
 	struct slab *slab = session ? find_slab(conn, msg, session, le64toh(msg->push.slab)) : NULL;
-	const struct farswap_node *node = find_node(msg->push.to_address);
 	struct push_order order = {
 		.conn = conn,
 		.id = le32toh(msg->head.id),
@@ -439,7 +444,7 @@ static void on_push(struct donor_conn *conn, const union farswap_msg *msg)
 
 	if (!slab)
 		return;
-	if (!node) {
+	if (!find_address(msg->push.to_address, &order.to)) {
 		reject(conn, msg, FARSWAP_REJECT_UNKNOWN_NODE, 0);
 		return;
 	}
@@ -449,7 +454,6 @@ static void on_push(struct donor_conn *conn, const union farswap_msg *msg)
 	}
 	if (!farswap_all_zero(msg->push.token, sizeof(msg->push.token)) && !may_connect(conn, msg))
 		return;
-	order.to = node->addr;
 	order.to.in.sin_port = htons(le16toh(msg->push.to_port));	/* sin6_port lies at the same place */
 	memcpy(order.token, msg->push.token, sizeof(order.token));
 	code = push_start(session, &order, &number);
@@ -556,9 +560,22 @@ void donor_closed(struct donor_conn *conn, uint32_t id, uint64_t session)
 
 static struct quota_rate *rate_of(const char *client)
 {
-	const struct farswap_node *node = farswap_conf_node(&farswapd.conf, client);
+	uint32_t first = fsw_crc32c(0, client, strlen(client)), i;
+	struct client_rate *oldest = NULL;
 
-	return &rates[node ? node - farswapd.conf.nodes : FARSWAP_NODES_MAX];	/* removed meanwhile: they share one */
+	for (i = 0; i < ARRAY_SIZE(rates); i++) {
+		struct client_rate *rate = &rates[(first + i) % ARRAY_SIZE(rates)];
+
+		if (!strcmp(rate->client, client))
+			return &rate->rate;
+		if (!oldest || rate->rate.second_ns < oldest->rate.second_ns)
+			oldest = rate;
+		if (!rate->client[0])
+			break;
+	}
+	memset(oldest, 0, sizeof(*oldest));
+	strcpy(oldest->client, client);
+	return &oldest->rate;
 }
 
 /* Nothing is refused or lost for that: what is too much waits where it is, and its sender with it. */

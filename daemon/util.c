@@ -72,6 +72,21 @@ void farswap_addr_wire(const union farswap_addr *addr, uint8_t out[16])
 	memcpy(out + 12, &addr->in.sin_addr, 4);
 }
 
+void farswap_addr_from_wire(const uint8_t wire[16], const union farswap_addr *self, union farswap_addr *out)
+{
+	memset(out, 0, sizeof(*out));
+	memcpy(&out->in6.sin6_addr, wire, 16);
+	if (IN6_IS_ADDR_V4MAPPED(&out->in6.sin6_addr)) {
+		memset(out, 0, sizeof(*out));
+		out->in.sin_family = AF_INET;
+		memcpy(&out->in.sin_addr, wire + 12, 4);
+		return;
+	}
+	out->in6.sin6_family = AF_INET6;
+	if (IN6_IS_ADDR_LINKLOCAL(&out->in6.sin6_addr) && self->sa.sa_family == AF_INET6)
+		out->in6.sin6_scope_id = self->in6.sin6_scope_id;
+}
+
 bool farswap_addr_is_local(const union farswap_addr *addr)
 {
 	int fd = socket(addr->sa.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);

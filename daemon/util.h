@@ -27,6 +27,8 @@ socklen_t farswap_addr_bytes(const union farswap_addr *addr);
 bool farswap_addr_same_host(const union farswap_addr *a, const union farswap_addr *b);
 /* as messages carry it: IPv6, or IPv4 mapped into it; without port and scope */
 void farswap_addr_wire(const union farswap_addr *addr, uint8_t out[16]);
+/* and back; with the scope of self if it is link-local */
+void farswap_addr_from_wire(const uint8_t wire[16], const union farswap_addr *self, union farswap_addr *out);
 /* is it the address of a local interface? */
 bool farswap_addr_is_local(const union farswap_addr *addr);
 
