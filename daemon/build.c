@@ -8,6 +8,7 @@
 
 #include "device.h"
 #include "farswapd.h"
+#include "leader.h"
 #include "log.h"
 #include "placement.h"
 #include "stall.h"
@@ -58,6 +59,23 @@ size_t build_candidates(struct placement_node *nodes, struct device_peer **map, 
 		map[n++] = peer;
 	}
 	return n;
+}
+
+unsigned int build_choose(enum placement_policy policy, struct placement_node *nodes, size_t n, unsigned int wanted, int *chosen)
+{
+	bool barred[FARSWAP_NODES_MAX];
+	unsigned int got;
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		barred[i] = nodes[i].barred;
+	leader_bar(nodes, n);
+	got = placement_choose(policy, nodes, n, wanted, &device.seed, chosen);
+	for (i = 0; i < n; i++)
+		nodes[i].barred = barred[i];
+	if (got < wanted)
+		got += placement_choose(policy, nodes, n, wanted - got, &device.seed, chosen + got);
+	return got;
 }
 
 static void finish(void)
@@ -230,7 +248,7 @@ static void ask_more(void)
 
 	do {
 		n = build_candidates(nodes, map, is_member);
-		got = placement_choose(farswapd.conf.placement, nodes, n, device.copies - device.build.n, &device.seed, chosen);
+		got = build_choose(farswapd.conf.placement, nodes, n, device.copies - device.build.n, chosen);
 		for (i = 0; i < got; i++)
 			ask(map[chosen[i]]);
 	} while (got && !device.build.in_air);

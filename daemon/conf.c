@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "farswap_wire.h"
+#include "group.h"
 #include "lend.h"
 #include "msg.h"
 
@@ -174,13 +175,13 @@ static int take_u32(struct parser *p, const char *key, const char *value, uint32
 }
 
 enum cluster_key { KEY_KEY, KEY_PORT, KEY_SLAB, KEY_RESERVE, KEY_RESERVE_HIGH, KEY_RESERVE_HARD, KEY_DEADLINE, KEY_COPIES, KEY_SIZE, KEY_SPARES, KEY_CODEC, KEY_LWB,
-	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, KEY_ETCD, KEY_ETCD_NAME, KEY_ETCD_TTL,
+	KEY_REPLACE_AFTER, KEY_REPAIR_RATE, KEY_HEARTBEAT, KEY_LEASE, KEY_PLACEMENT, KEY_REBALANCE, KEY_ETCD, KEY_ETCD_NAME, KEY_ETCD_TTL, KEY_ETCD_GROUP,
 	KEY_CLIENT_SLABS, KEY_CLIENT_QUEUE_PAIRS, KEY_CLIENT_REQUESTS, KEY_SHORTAGE, KEY_SHORTAGE_BUDGET, KEY_SHORTAGE_GROUP,
 	KEY_SHORTAGE_FAULTS, CLUSTER_KEYS };
 
 static const char * const cluster_keys[CLUSTER_KEYS] = {
 	"key", "port", "slab", "reserve", "reserve_high", "reserve_hard", "deadline", "copies", "size", "spares", "codec", "lend_while_borrowing",
-	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance", "etcd", "etcd_name", "etcd_ttl",
+	"replace_after", "repair_rate", "heartbeat", "lease", "placement", "rebalance", "etcd", "etcd_name", "etcd_ttl", "etcd_group",
 	"client_slabs", "client_queue_pairs", "client_requests", "shortage", "shortage_budget", "shortage_group",
 	"shortage_faults",
 };
@@ -312,7 +313,7 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		if (!strcmp(key, cluster_keys[which]))
 			break;
 	if (which == CLUSTER_KEYS)
-		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement, rebalance, etcd, etcd_name, etcd_ttl, client_slabs, client_queue_pairs, client_requests, shortage, shortage_budget, shortage_group and shortage_faults",
+		return fail(p, p->line, "unknown key '%s' in [cluster]: there are key, port, slab, reserve, reserve_high, reserve_hard, deadline, copies, size, spares, codec, lend_while_borrowing, replace_after, repair_rate, heartbeat, lease, placement, rebalance, etcd, etcd_name, etcd_ttl, etcd_group, client_slabs, client_queue_pairs, client_requests, shortage, shortage_budget, shortage_group and shortage_faults",
 			    key);
 	if (p->seen & 1u << which)
 		return fail(p, p->line, "duplicate key '%s' in [cluster]: remove one of the two", key);
@@ -363,6 +364,8 @@ static int take_cluster(struct parser *p, const char *key, const char *value)
 		return take_etcd_name(p, value);
 	case KEY_ETCD_TTL:
 		return take_u32(p, key, value, ENGINE_TTL_MIN_S, ENGINE_TTL_MAX_S, &conf->etcd_ttl_s);
+	case KEY_ETCD_GROUP:
+		return take_u32(p, key, value, FARSWAP_COPIES_MAX, GROUP_MAX, &conf->etcd_group);
 	case KEY_SHORTAGE:
 		return take_shortage(p, value);
 	case KEY_SHORTAGE_BUDGET:
@@ -498,6 +501,7 @@ static void set_defaults(struct farswap_conf *conf, const char *path)
 	conf->shortage_faults = 1000;
 	strcpy(conf->etcd_name, "default");
 	conf->etcd_ttl_s = ENGINE_TTL_S;
+	conf->etcd_group = GROUP_MAX;
 	conf->quota.queue_pairs = 256;
 	conf->quota.requests = 20000;
 }
@@ -566,8 +570,10 @@ static void give_others_to_engine(struct farswap_conf *conf)
 {
 	unsigned int i;
 
-	for (i = 0; i < conf->n_nodes; i++)
+	for (i = 0; i < conf->n_nodes; i++) {
 		conf->nodes[i].joined = conf->nodes[i].recalled = &conf->nodes[i] != conf->self;
+		conf->nodes[i].group = UINT32_MAX;
+	}
 }
 
 static void find_self(struct farswap_conf *conf, const char *name, char *err, size_t size)

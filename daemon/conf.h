@@ -37,6 +37,7 @@ struct farswap_node {
 	bool has_address, has_lend, has_rack;
 	bool joined;			/* known from the membership engine, not from the file */
 	bool recalled;			/* from the file, or by an earlier daemon: the engine has not told of it to this one */
+	uint32_t group;			/* that it is in, where it has joined; UINT32_MAX: not known yet */
 	uint64_t left_ns;		/* the engine says that it is gone, since then; 0: it is there */
 };
 
@@ -68,6 +69,7 @@ struct farswap_conf {
 	unsigned int n_etcd;		/* 0: the nodes are those of the file */
 	char etcd_name[32];		/* the cluster's, as several can share an etcd */
 	uint32_t etcd_ttl_s;		/* a node that gives no sign of life so long has left */
+	uint32_t etcd_group;		/* nodes of a group at most */
 	struct farswap_quota quota;	/* of each client whose node says nothing else */
 	struct farswap_node nodes[FARSWAP_NODES_MAX];	/* in the daemon one whose name is "" has been removed, see sync.h */
 	unsigned int n_nodes;

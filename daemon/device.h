@@ -266,6 +266,8 @@ void build_start(void);
 bool build_active(void);
 /* the live peers as placement sees them; map[] leads back. Those of the same node as one that taken() says are taken. */
 size_t build_candidates(struct placement_node *nodes, struct device_peer **map, bool (*taken)(const struct device_peer *peer));
+/* placement_choose(), with those that the group's leader passes over (leader_bar()) only where there are no others. n: FARSWAP_NODES_MAX at most. */
+unsigned int build_choose(enum placement_policy policy, struct placement_node *nodes, size_t n, unsigned int wanted, int *chosen);
 struct device_member build_member(const struct device_peer *peer, const struct farswap_msg_grant *grant);
 /* it is not asked again for a while */
 void build_refused(struct device_peer *peer, const char *why);

@@ -3,12 +3,12 @@
 
 #define PARTS	1000ull
 
-size_t group_join(const uint32_t *sizes, size_t n)
+size_t group_join(const uint32_t *sizes, size_t n, uint32_t places)
 {
 	size_t i, smallest = n;
 
 	for (i = 0; i < n; i++)
-		if (sizes[i] < GROUP_MAX && (smallest == n || sizes[i] < sizes[smallest]))
+		if (sizes[i] < places && (smallest == n || sizes[i] < sizes[smallest]))
 			smallest = i;
 	return smallest;
 }
@@ -57,7 +57,7 @@ bool group_bar(struct placement_node *members, size_t n, uint32_t usual)
 	size_t i, free = 0;
 
 	for (i = 0; i < n; i++)
-		free += group_free(&members[i], usual);
+		free += !members[i].barred && !members[i].taken && group_free(&members[i], usual);
 	for (i = 0; i < n && free >= GROUP_ENOUGH; i++)
 		members[i].barred |= !group_free(&members[i], usual);
 	return free >= GROUP_ENOUGH;

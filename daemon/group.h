@@ -30,8 +30,8 @@ struct group_known {
 	size_t n, next;
 };
 
-/* which group a node joins: the smallest that has a place; n: none has, it begins a new one */
-size_t group_join(const uint32_t *sizes, size_t n);
+/* which group a node joins: the smallest that has one of so many places left; n: none has, it begins a new one */
+size_t group_join(const uint32_t *sizes, size_t n, uint32_t places);
 struct group_total group_total(const struct placement_node *members, size_t n);
 /* another group's leader told its totals */
 void group_hear(struct group_known *known, const struct group_total *total);

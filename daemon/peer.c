@@ -333,7 +333,7 @@ void peer_start_some(struct link **links, size_t n)
 		return;
 	for (i = 0; i < n; i++)
 		nodes[i] = (struct placement_node) { .offered = links[i]->lent + links[i]->room, .lent = links[i]->lent };
-	used += placement_choose(PLACEMENT_POWER_OF_TWO, nodes, n, DEVICE_LIVE_MAX - used, &device.seed, chosen);
+	used += build_choose(PLACEMENT_POWER_OF_TWO, nodes, n, DEVICE_LIVE_MAX - used, chosen);
 	for (i = 0; i < n && used < DEVICE_LIVE_MAX; i++) {	/* a full one has the places that are left: for its reason, and for later */
 		used += !nodes[i].taken;
 		nodes[i].taken = true;

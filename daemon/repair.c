@@ -231,8 +231,7 @@ static struct device_peer *choose_target(const struct device_extent *extent, uns
 	n = build_candidates(nodes, map, is_taken);
 	for (i = 0; i < n; i++)
 		nodes[i].barred |= leftover_at(map[i]) || (even_moves(extent->number, placed_leaver) && map[i]->number != device.even.to);
-	chosen = placement_pick(nodes, n, &device.seed);
-	return chosen < 0 ? NULL : map[chosen];
+	return build_choose(PLACEMENT_POWER_OF_TWO, nodes, n, 1, &chosen) ? map[chosen] : NULL;
 }
 
 /* --- a slab for the next copy, asked for while this one is filled: its donor makes and registers it meanwhile --- */

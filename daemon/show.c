@@ -172,11 +172,21 @@ static void show_lent(struct json_object *status)
 
 static void show_members(struct json_object *members)
 {
-	struct json_object *nodes = tool_get(members, "nodes");
+	struct json_object *nodes = tool_get(members, "nodes"), *from = tool_get(members, "from");
+	const char *leader = tool_text(members, "leader");
 	size_t i, n = nodes ? json_object_array_length(nodes) : 0, left = 0;
 
 	for (i = 0; i < n; i++)
 		left += json_object_get_boolean(tool_get(json_object_array_get_idx(nodes, i), "left"));
+	if (tool_get(members, "group")) {
+		printf("  group: %llu, %s%s", number(members, "group"), leader[0] ? "led by " : "led by nobody", leader);
+		if (tool_get(members, "usual_thousandths"))
+			printf("; %.1f%% of what all groups offer is lent", (double)number(members, "usual_thousandths") / 10);
+		for (i = 0; i < json_object_array_length(from); i++)
+			printf("%s group %llu names %llu donors to it", i ? "," : ";", number(json_object_array_get_idx(from, i), "group"),
+			       number(json_object_array_get_idx(from, i), "nodes"));
+		printf("\n");
+	}
 	printf("  members: %zu nodes", n - left);
 	if (left)
 		printf(", and %zu that left", left);

@@ -76,8 +76,8 @@ static int check(struct sync *sync)
 	if (now->lease_s != next->lease_s)
 		return refuse(sync, "lease=", restart);
 	if (now->n_etcd != next->n_etcd || memcmp(now->etcd, next->etcd, sizeof(now->etcd)) || strcmp(now->etcd_name, next->etcd_name) ||
-	    now->etcd_ttl_s != next->etcd_ttl_s)
-		return refuse(sync, "etcd=, etcd_name= or etcd_ttl=", restart);
+	    now->etcd_ttl_s != next->etcd_ttl_s || now->etcd_group != next->etcd_group)
+		return refuse(sync, "what begins with etcd", restart);
 	for (i = 0; i < now->n_nodes; i++)
 		if (is_of_file(&now->nodes[i]) && check_node(sync, &now->nodes[i]))
 			return -1;

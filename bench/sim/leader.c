@@ -164,7 +164,7 @@ void leader_join(struct cluster *c, uint32_t number)
 
 	for (i = 0; i < c->n_groups; i++)
 		sizes[i] = c->groups[i].n;
-	node->group = (uint32_t)group_join(sizes, c->n_groups);
+	node->group = (uint32_t)group_join(sizes, c->n_groups, GROUP_MAX);
 	leader = &c->groups[node->group];
 	leader->members[leader->n++] = number;
 	free(sizes);

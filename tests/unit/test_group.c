@@ -19,7 +19,7 @@ static void nodes_join_the_smallest(void **state)
 
 	(void)state;
 	for (i = 0; i < 5000; i++) {	/* as nodes come, groups fill up before new ones begin */
-		at = group_join(sizes, n);
+		at = group_join(sizes, n, GROUP_MAX);
 		assert_int_equal(at, i / GROUP_MAX);
 		sizes[at]++;
 		if (at == n)
@@ -30,7 +30,7 @@ static void nodes_join_the_smallest(void **state)
 			at = farswap_draw(&seed) % n;
 		while (!sizes[at]);
 		sizes[at]--;
-		at = group_join(sizes, n);
+		at = group_join(sizes, n, GROUP_MAX);
 		assert_true(at < n);
 		sizes[at]++;
 	}
