@@ -49,7 +49,7 @@ uint32_t group_usual(const struct group_known *known, const struct group_total *
 
 bool group_free(const struct placement_node *member, uint32_t usual)
 {
-	return member->lent < member->offered && PARTS * (member->lent + 1ull) <= (uint64_t)(usual + GROUP_ABOVE) * member->offered;
+	return member->lent < member->offered && (!member->lent || PARTS * (member->lent + 1ull) <= (uint64_t)(usual + GROUP_ABOVE) * member->offered);
 }
 
 bool group_bar(struct placement_node *members, size_t n, uint32_t usual)

@@ -37,7 +37,7 @@ struct group_total group_total(const struct placement_node *members, size_t n);
 void group_hear(struct group_known *known, const struct group_total *total);
 /* use of all that is known and of its own, in thousandths */
 uint32_t group_usual(const struct group_known *known, const struct group_total *own);
-/* with one slab more it is not used more than is usual, by GROUP_ABOVE: it may take more */
+/* it may take more: it has lent none, or with one slab more it is not used more than is usual, by GROUP_ABOVE */
 bool group_free(const struct placement_node *member, uint32_t usual);
 /* a leader bars those of these that are not free, if enough for a set are left; false: there are not, it is short and asks others, and all stay */
 bool group_bar(struct placement_node *members, size_t n, uint32_t usual);

@@ -269,12 +269,14 @@ void leader_saw_ask(uint32_t other, const char *value)
 		;
 	if (ask == l.asks + ASKS_MAX)
 		return;		/* it will ask another */
-	if (ask == l.asks + l.n_asks) {
-		if (!value)
-			return;
-		l.n_asks++;
+	if (!value) {		/* its leader has ended: what it was named stands until the next one does without, or asks anew */
+		if (ask < l.asks + l.n_asks)
+			*ask = l.asks[--l.n_asks];
+		return;
 	}
-	*ask = (struct ask) { .group = other, .wants = value && value[0], .due = true };
+	if (ask == l.asks + l.n_asks)
+		l.n_asks++;
+	*ask = (struct ask) { .group = other, .wants = value[0], .due = true };
 	if (ask->wants)
 		ask->usual = (uint32_t)usual;
 }

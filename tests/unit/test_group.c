@@ -69,7 +69,11 @@ static void a_member_is_free_up_to_what_is_usual(void **state)
 	assert_true(group_free(&node, 700));
 	node.lent = 1000;
 	assert_false(group_free(&node, 1000));
-	node.offered = 0;
+	node = (struct placement_node) { .offered = 2 };
+	assert_true(group_free(&node, 0));	/* an empty one, however small */
+	node.lent = 1;
+	assert_false(group_free(&node, 0));
+	node = (struct placement_node) { 0 };
 	assert_false(group_free(&node, 1000));
 }
 

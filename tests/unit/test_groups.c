@@ -566,6 +566,9 @@ static void others_are_named_the_freest(void **state)
 	leader_saw_ask(2, "451");	/* asked again */
 	seconds(2);
 	assert_int_equal(entry("group/2/from/5")->puts, 2);
+	leader_saw_ask(2, NULL);	/* who asked has ended: the next one asks anew, or says that it needs none */
+	seconds(2);
+	assert_int_equal(entry("group/2/from/5")->puts, 2);
 	leader_saw_ask(2, "");
 	seconds(2);
 	assert_string_equal(value("group/2/from/5"), "[]");

@@ -73,6 +73,26 @@ daemons_end() {
 	done
 }
 
+# etcd_starts: the machine has its program already; by numbers, as "localhost" is no name here
+etcd_starts() {
+	local client=http://127.0.0.1:2379 peer=http://127.0.0.1:2380
+	etcd --name one --data-dir /tmp/etcd --listen-client-urls $client --advertise-client-urls $client --listen-peer-urls $peer \
+		--initial-advertise-peer-urls $peer --initial-cluster one=$peer >> /tmp/etcd.log 2>&1 &
+	echo $! > /tmp/etcd.pid
+}
+
+# known N: the nodes that node N knows and that have not left
+known() { farswap --node "node$1" -j | jq -r '[.members.nodes[] | select(.left | not) | .name] | sort | join(" ")'; }
+
+# knows N NAMES: waits until they are these
+knows() {
+	local t=$SECONDS
+	until [ "$(known "$1")" = "$2" ]; do
+		[ $((SECONDS - t)) -lt 60 ] || { echo "after 60 s node$1 knows '$(known "$1")', not '$2'"; return 1; }
+		sleep 0.3
+	done
+}
+
 # fails PID ADDRESS: the page that the process has there fails in hardware, as the kernel pretends
 fails() {
 	local entry frame
