@@ -56,6 +56,43 @@ static bool page_is(const u64 *page, u64 slot, u32 v)
 	return memcmp(page, want, FSW_PAGE) == 0;
 }
 
+/* ---- which copies there are ---- */
+
+static bool copy_sound(const struct fsw_member *m, struct fsw_entry e)
+{
+	return fsw_crc32c(~0u, (void *)(uintptr_t)fsw_entry_remote(&core->extents, m, e), fsw_entry_length(e)) == e.sum;
+}
+
+static const struct fsw_set *entry_set(struct fsw_entry e)
+{
+	return fsw_frame_extent(&core->extents, fsw_entry_index(e))->set;
+}
+
+/* Live members with a sound copy, beside one peer. */
+static unsigned int sound_copies(struct fsw_entry e, const struct fsw_peer *beside)
+{
+	const struct fsw_set *set = entry_set(e);
+	unsigned int m, sound = 0;
+
+	for (m = 0; m < set->nr; m++)
+		sound += set->members[m].peer != beside && fsw_peer_live(set->members[m].peer) && copy_sound(&set->members[m], e);
+	return sound;
+}
+
+static void note_lost(void)
+{
+	u64 slot;
+
+	world_locks++;	/* nothing runs meanwhile */
+	for (slot = 0; slot < SLOTS; slot++) {
+		struct fsw_entry e = fsw_map_get(&core->map, slot);
+
+		if (fsw_entry_state(e) == FARSWAP_SLOT_STORED && !sound_copies(e, NULL))
+			lost[slot] = version[slot];
+	}
+	world_locks--;
+}
+
 /* ---- one operation each ---- */
 
 static void may_see(u64 slot, u32 v)
@@ -133,6 +170,8 @@ static void do_load(u64 slot)
 	world_trace(ret);
 	if (ret) {
 		errors_seen++;
+		if (lossy)	/* it may have become stored just when the last of its donors died */
+			note_lost();
 		assert_true(lost[slot] && (lost[slot] == before || lost[slot] == version[slot]));
 	} else {
 		loads_checked++;
@@ -205,27 +244,6 @@ static void other_cpu(void)
 
 /* ---- faults ---- */
 
-static bool copy_sound(const struct fsw_member *m, struct fsw_entry e)
-{
-	return fsw_crc32c(~0u, (void *)(uintptr_t)fsw_entry_remote(&core->extents, m, e), fsw_entry_length(e)) == e.sum;
-}
-
-static const struct fsw_set *entry_set(struct fsw_entry e)
-{
-	return fsw_frame_extent(&core->extents, fsw_entry_index(e))->set;
-}
-
-/* Live members with a sound copy, beside one peer. */
-static unsigned int sound_copies(struct fsw_entry e, const struct fsw_peer *beside)
-{
-	const struct fsw_set *set = entry_set(e);
-	unsigned int m, sound = 0;
-
-	for (m = 0; m < set->nr; m++)
-		sound += set->members[m].peer != beside && fsw_peer_live(set->members[m].peer) && copy_sound(&set->members[m], e);
-	return sound;
-}
-
 /* Would every stored page have a sound copy without this peer? */
 static bool expendable(const struct fsw_peer *peer)
 {
@@ -238,18 +256,6 @@ static bool expendable(const struct fsw_peer *peer)
 			return false;
 	}
 	return true;
-}
-
-static void note_lost(void)
-{
-	u64 slot;
-
-	for (slot = 0; slot < SLOTS; slot++) {
-		struct fsw_entry e = fsw_map_get(&core->map, slot);
-
-		if (fsw_entry_state(e) == FARSWAP_SLOT_STORED && !sound_copies(e, NULL))
-			lost[slot] = version[slot];
-	}
 }
 
 static unsigned int live_donors(void)
@@ -493,9 +499,7 @@ static void extent_replace(struct fsw_extent *e, bool calm)
 	if (leaves < old.nr)
 		world_release(old.members[leaves].slab);
 	pushes++;
-	world_locks++;
 	note_lost();
-	world_locks--;
 }
 
 /* Another CPU changes the members of the extent that the slot is on, if it need not wait for who was interrupted. */
