@@ -12,6 +12,8 @@
  * - at most two donors suffer a fault that can cost their copies, so with three copies on three donors one stays, wherever they lie;
  * - no node suffers two faults at once.
  *
+ * KIND lose-all is none of these: with it, named last, the schedule ends with all donors dying at once.
+ *
  * SECONDS is what all should take; the end of a stretch is taken to cost WHOLE_S.
  */
 #include <err.h>
@@ -169,10 +171,12 @@ static bool is_wanted(const struct kind *kind, char **names, int nr)
 int main(int argc, char **argv)
 {
 	unsigned int seconds, spent = 0, nr;
+	bool lose_all = argc > 4 && !strcmp(argv[argc - 1], "lose-all");
 	size_t k;
 
 	if (argc < 4)
 		errx(1, "usage: chaos-plan SEED SECONDS DONORS [KIND...]");
+	argc -= lose_all;
 	state = strtoull(argv[1], NULL, 10);
 	seconds = strtoul(argv[2], NULL, 10);
 	donors = strtoul(argv[3], NULL, 10);
@@ -189,5 +193,7 @@ int main(int argc, char **argv)
 		spent += now.end / 10 + WHOLE_S;
 		whole();
 	} while (spent < seconds);
+	if (lose_all)
+		printf("%u 0.0 lose-all - - - - 0 yes\n", ++number);
 	return 0;
 }

@@ -259,6 +259,21 @@ fault_squeeze() {
 	[ "$left" -ge 64 ] || happened "$left MiB available"
 }
 
+# All donors die, and the load reads what it can. From then on nothing more has to go out: what could not would be the end of the load, killed for want of memory.
+# It is frozen meanwhile, or it would have all its pages back before; a signal would not stop a process that is forked just now.
+lose_all() {
+	local n live
+	live=$(told '[.peers[] | select(.state == "live") | .number] | join(" ")')
+	clock "lose-all: peers $live"
+	on 1 "cd /sys/fs/cgroup/limited; echo 1 > cgroup.freeze; until grep -q 'frozen 1' cgroup.events; do sleep 0.1; done; echo max > memory.max"
+	for n in $(seq 2 "$NODES"); do daemon_signal "$n" KILL; done
+	wait_for $whole_s 1 "timeout $patience farswap -j | jq -e 'all(.peers[]; .state != \"live\")'"
+	on 1 'echo 0 > /sys/fs/cgroup/limited/cgroup.freeze; sleep 3'
+	lost_all=yes wanted=' wrong=0 .* lost=[1-9]'
+	faults=$((faults + 1))
+	echo lose-all >> "$VM_DIR/keep/kinds"
+}
+
 # load_start, load_end: swapcheck on the client; at its end every page is verified. What it says is no page of its control group: such are swapped.
 load_start() {
 	on 1 "limited $CHAOS_LIMIT nice -n 10 swapcheck load $CHAOS_MIB 3 $seed 2>&1 | cat > /tmp/load &"
@@ -271,7 +286,7 @@ load_end() {
 	on 1 'cat /tmp/load' > "$VM_DIR/keep/load"
 	grep '^swapcheck: ' "$VM_DIR/keep/load"
 	grep -q '^swapcheck: pages_verified=' "$VM_DIR/keep/load" || fail "the load did not come to its end"
-	grep -q '^swapcheck: pages_verified=.* wrong=0 .* lost=0 died=0 ' "$VM_DIR/keep/load" || bad=yes
+	grep -q "^swapcheck: pages_verified=.*$wanted" "$VM_DIR/keep/load" || bad=yes
 }
 
 device_up() {
@@ -384,6 +399,7 @@ logs() {
 
 chaos() {
 	local seed=$1 seconds=$2 n began chaos_start=$SECONDS faults=0 degraded_s under_fault='' scribbled='' bad='' all=() running=() each
+	local lost_all='' wanted=' wrong=0 .* lost=0 died=0 '
 	shift 2
 	mkdir -p "$VM_DIR/keep"
 	again="chaos: seed $seed on $KERNEL; again: CHAOS_SEED=$seed CHAOS_SECONDS=$seconds CHAOS_KINDS='$*' make vm TEST=$(basename "$test" .test) KERNEL=$KERNEL"
@@ -406,11 +422,14 @@ chaos() {
 			whole
 			clock whole
 			began=$EPOCHREALTIME
+		elif [ "${each[2]}" = lose-all ]; then
+			lose_all
 		else
 			line "${each[@]}"
 		fi
 	done < "$VM_DIR/keep/plan"
 	load_end
+	[ -z "$lost_all" ] || for n in $(seq 2 "$NODES"); do on "$n" "daemons $n"; done
 	device_down
 	on 1 'rmmod farswap'
 	for n in $(seq "$NODES"); do on "$n" "daemons_end $n"; done
