@@ -399,6 +399,16 @@ static int take_address(struct parser *p, const char *value)
 	return 1;
 }
 
+bool farswap_rack_ok(const char *rack)
+{
+	size_t i, n = strlen(rack);
+
+	for (i = 0; i < n; i++)
+		if (rack[i] < ' ' || rack[i] > '~' || rack[i] == '"' || rack[i] == '\\')
+			return false;
+	return n && n < FARSWAP_RACK_BYTES;
+}
+
 static int take_node(struct parser *p, const char *key, const char *value)
 {
 	struct farswap_node *node = p->node;
@@ -418,8 +428,8 @@ static int take_node(struct parser *p, const char *key, const char *value)
 		return 1;
 	}
 	if (!strcmp(key, "rack")) {
-		if (!*value || strlen(value) >= FARSWAP_RACK_BYTES)
-			return fail(p, p->line, "rack=%s: 1 to %u characters", value, FARSWAP_RACK_BYTES - 1);
+		if (!farswap_rack_ok(value))
+			return fail(p, p->line, "rack=%s: 1 to %u characters of ASCII, no quotes, no '\\'", value, FARSWAP_RACK_BYTES - 1);
 		strcpy(node->rack, value);
 		node->has_rack = true;
 		return 1;

@@ -83,6 +83,8 @@ int farswap_conf_load(const char *path, struct farswap_conf *conf, char *err, si
  * With an engine all other nodes of the file are what is known before it is reached. Returns 0, or -1 with one line in err.
  */
 int farswap_conf_find_self(struct farswap_conf *conf, const char *name, char *err, size_t size);
+/* 1 to FARSWAP_RACK_BYTES - 1 characters of ASCII, none of them '"', '\' or a control character */
+bool farswap_rack_ok(const char *rack);
 struct farswap_node *farswap_conf_node(struct farswap_conf *conf, const char *name);
 /* of that client; of one that is no node (any more), or with an engine: what [cluster] says */
 struct farswap_quota farswap_conf_quota(struct farswap_conf *conf, const char *client);

@@ -14,7 +14,8 @@
 #define SIZE_CHAR	'0'		/* no place is taken */
 #define SIZE_MAX_TOLD	('z' - SIZE_CHAR)
 #define AGAIN		SECONDS(1)	/* the engine was not reached */
-#define CROWD_USEC	1000000		/* another was faster: again within that, drawn, so that those of a cluster that starts do not stay in step */
+#define CROWD_USEC	1000000		/* another was faster: again within that, drawn, and twice as long each time: thousands may be started at once */
+#define CROWD_USEC_MAX	(64 * CROWD_USEC)
 
 static const struct engine_ops *ops;
 static struct engine *engine;
@@ -23,7 +24,7 @@ static uint32_t mine;
 static uint64_t place_mod;		/* what place/NODE and groups had when they were read */
 static uint32_t place;
 static sd_event_source *again;
-static uint64_t seed;
+static uint64_t seed, crowd_usec;
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 int groups_parse(const char *text, uint32_t sizes[GROUPS_MAX])
@@ -78,7 +79,11 @@ static int on_again(sd_event_source *source, uint64_t usec, void *arg);
 
 static void try_again(enum engine_result result)
 {
-	farswapd_timer(&again, result == ENGINE_DIFFERS ? farswap_draw(&seed) % CROWD_USEC : AGAIN, on_again, NULL);
+	uint64_t usec = result == ENGINE_DIFFERS ? farswap_draw(&seed) % crowd_usec : AGAIN;
+
+	if (result == ENGINE_DIFFERS && crowd_usec < CROWD_USEC_MAX)
+		crowd_usec *= 2;
+	farswapd_timer(&again, usec, on_again, NULL);
 }
 
 static void settled(uint32_t group)
@@ -164,6 +169,7 @@ void groups_begin(const struct engine_ops *with, struct engine *of, uint32_t kno
 	begin = to_begin;
 	mine = GROUPS_NONE;
 	seed = farswapd.incarnation;
+	crowd_usec = CROWD_USEC;
 	if (known < GROUPS_MAX)
 		settled(known);
 	try_again(ENGINE_DIFFERS);

@@ -72,6 +72,7 @@ static struct {
 	struct tale total, usual_told;
 	struct heard listened, heard[2];
 	bool choosing;			/* between these two */
+	uint32_t asked;			/* last */
 	uint64_t hear_ns, count_ns, ask_ns, short_ns, more_ns;	/* when next; when it was short last; since when more places are taken than there are nodes */
 	uint64_t seed;
 } l;
@@ -157,19 +158,34 @@ static void say_ask(uint32_t other, const char *value)
 	put(key, value, NULL);
 }
 
-/* the one that has named donors for longest gives way when there are enough that do */
-static void make_way(uint32_t other)
+static struct from *from_of(uint32_t other)
+{
+	struct from *from;
+
+	for (from = l.from; from < l.from + l.n_from; from++)
+		if (from->group == other)
+			return from;
+	return NULL;
+}
+
+static struct from *oldest_from(void)
 {
 	struct from *from, *first = l.from;
-	bool is_there = false;
 
-	for (from = l.from; from < l.from + l.n_from; from++) {
-		is_there |= from->group == other;
+	for (from = l.from; from < l.from + l.n_from; from++)
 		if (from->since_ns < first->since_ns)
 			first = from;
-	}
-	if (l.n_from >= FROM_MAX && !is_there)
-		say_ask(first->group, "");
+	return first;
+}
+
+/* the one that has named donors for longest gives way when there are enough that do; so does one that was asked and named none */
+static void make_way(uint32_t other)
+{
+	if (l.n_from >= FROM_MAX && !from_of(other))
+		say_ask(oldest_from()->group, "");
+	if (l.asked != NONE && l.asked != other && !from_of(l.asked))
+		say_ask(l.asked, "");
+	l.asked = other;
 }
 
 static void choose(void)
@@ -226,7 +242,7 @@ static void ask_others(uint64_t now)
 {
 	uint32_t a = draw_group(NONE), b;
 
-	if (a == NONE || l.choosing || now < l.ask_ns)
+	if (a == NONE || l.choosing || now < l.ask_ns || (l.n_from >= FROM_MAX && now - oldest_from()->since_ns < KEEP_NS))
 		return;
 	l.ask_ns = now + (l.n_from ? ASK_NS : ASK_SOON_NS);
 	b = draw_group(a);
@@ -262,11 +278,15 @@ void leader_saw_ask(uint32_t other, const char *value)
 {
 	struct ask *ask;
 	uint64_t usual;
+	size_t i;
 
 	if (value && value[0] && farswap_parse_u64(value, 1000, &usual))
 		return;
 	for (ask = l.asks; ask < l.asks + l.n_asks && ask->group != other; ask++)
 		;
+	for (i = 0; i < l.n_asks && ask == l.asks + ASKS_MAX; i++)
+		if (!l.asks[i].wants)
+			ask = &l.asks[i];	/* which the leader has answered by now */
 	if (ask == l.asks + ASKS_MAX)
 		return;		/* it will ask another */
 	if (!value) {		/* its leader has ended: what it was named stands until the next one does without, or asks anew */
@@ -316,9 +336,10 @@ static void look_at_need(struct placement_node *view, size_t n, uint64_t now)
 	if (l.is_short) {
 		l.short_ns = now;
 		ask_others(now);
-	} else if (l.n_from && now - l.short_ns >= KEEP_NS) {
+	} else if ((l.n_from || l.asked != NONE) && now - l.short_ns >= KEEP_NS) {
 		l.short_ns = now;	/* one after the other */
-		say_ask(l.from[0].group, "");
+		say_ask(l.asked != NONE && !from_of(l.asked) ? l.asked : l.from[0].group, "");
+		l.asked = NONE;
 	}
 }
 
@@ -333,9 +354,11 @@ static void on_counted(void *arg, enum engine_result result, const struct engine
 	int n;
 
 	(void)arg;
-	n = result == ENGINE_DONE && kv ? groups_parse(kv->value, sizes) : -1;
-	if (n < 0 || l.group >= (uint32_t)n)
-		return;		/* groups.c minds that */
+	n = result == ENGINE_DONE ? groups_parse(kv ? kv->value : NULL, sizes) : -1;
+	if (n < 0)
+		return;		/* and the log says so: groups.c */
+	while ((uint32_t)n <= l.group)	/* it was lost, and is made anew */
+		sizes[n++] = 0;
 	l.groups = (uint32_t)n;
 	if (sizes[l.group] <= nodes)
 		l.more_ns = now;
@@ -343,7 +366,7 @@ static void on_counted(void *arg, enum engine_result result, const struct engine
 		return;
 	sizes[l.group] = nodes;
 	groups_print(sizes, (size_t)n, text);
-	one.mod = kv->mod;
+	one.mod = kv ? kv->mod : 0;
 	if (may_act())
 		l.ops->put(l.engine, &one, 1, on_put, NULL);
 }
@@ -361,7 +384,9 @@ static void on_leads(void *arg, bool leads)
 	l.leads = leads;
 	l.total.ns = l.usual_told.ns = 0;
 	l.known = (struct group_known) { 0 };
-	l.hear_ns = l.count_ns = l.ask_ns = now;
+	l.hear_ns = l.count_ns = now;
+	l.ask_ns = now + ASK_SOON_NS;	/* the members may just be coming back */
+	l.asked = NONE;
 	l.short_ns = l.more_ns = now;
 	for (i = 0; i < l.n_asks && leads; i++)
 		l.asks[i].due = true;

@@ -19,6 +19,8 @@
 #include "session.h"
 
 #define LOOK_EVERY	SECONDS(1)
+#define SOON_IN_EVERY	5		/* looks, while it is to be seen whether memory stays short */
+#define LOOK_SOON	(LOOK_EVERY / SOON_IN_EVERY)
 #define FRESH_NS	3000000000ull	/* what an owner told is believed for so long; it tells each second */
 #define SECOND_NS	1000000000ull
 #define CHOOSE_NS	2500000000ull	/* owners have so long to tell before some of their slabs are chosen */
@@ -33,6 +35,8 @@ static uint64_t seed;
 static sd_event_source *looking, *pressing;
 static int pressure = -1;
 static bool pressed;
+static bool soon;			/* the next look */
+static unsigned int nth;		/* of those */
 static uint64_t paged_out;
 static uint64_t choosing_ns;		/* slabs are to be chosen since; 0: none: */
 static uint32_t wanted;			/* so many */
@@ -198,7 +202,8 @@ static void give_up(struct all *all, uint32_t e)
 
 /* ---- each second ---- */
 
-static void look(void)
+/* true: memory is short, and nothing is done about it yet */
+static bool look(void)
 {
 	uint64_t free_mib;
 	struct lend_look now = { .now_ns = farswap_now_ns(), .pages_out = pages_out() };
@@ -209,7 +214,7 @@ static void look(void)
 
 	slab_memory_room(marks.slab_bytes, 0, &free_mib);
 	if (!free_mib || !gather(&all))
-		return;		/* not known now */
+		return false;	/* not known now */
 	now.available = free_mib << 20;
 	/* waiting in a control group at its own limit counts there too: it means the host only when its memory is low */
 	now.pressure = pressed && now.available < 2 * marks.high;
@@ -235,6 +240,7 @@ static void look(void)
 	if (wanted)
 		ask(&all, wanted);
 	gathered(&all);
+	return lend.state == LEND_HOLDS && now.lent && now.available < marks.low;
 }
 
 static int on_look(sd_event_source *source, uint64_t usec, void *arg)
@@ -242,9 +248,11 @@ static int on_look(sd_event_source *source, uint64_t usec, void *arg)
 	(void)source;
 	(void)usec;
 	(void)arg;
-	marks.cap = favour_look();
-	look();
-	return farswapd_timer(&looking, LOOK_EVERY, on_look, NULL);
+	nth = soon ? nth + 1 : 0;
+	if (nth % SOON_IN_EVERY == 0)
+		marks.cap = favour_look();	/* which counts by the second */
+	soon = look();
+	return farswapd_timer(&looking, soon ? LOOK_SOON : LOOK_EVERY, on_look, NULL);
 }
 
 static int on_pressure(sd_event_source *source, int fd, uint32_t events, void *arg)

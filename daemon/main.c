@@ -111,9 +111,10 @@ static int read_config(const struct options *options)
 	return 0;
 }
 
+/* with an engine those of other groups are not known here, and may be clients all the same: the key says who belongs to the cluster */
 static bool knows_node(const char *name)
 {
-	return farswap_conf_node(&farswapd.conf, name) != NULL;
+	return farswapd.conf.n_etcd || farswap_conf_node(&farswapd.conf, name);
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *arg)

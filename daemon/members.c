@@ -42,7 +42,10 @@ static uint64_t told_ns;		/* 0: now is not too soon */
 static bool changed;			/* the nodes, since remember() */
 static bool settled;			/* the engine has told of all that are there, once */
 static struct load loads[FARSWAP_NODES_MAX];
-static struct farswap_node waiting[WAITING_MAX];
+static struct {
+	struct farswap_node node;
+	struct load load;
+} waiting[WAITING_MAX];
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT, bad = FARSWAP_LOG_LIMIT;
 
 static struct load *load_of(const struct farswap_node *node)
@@ -131,8 +134,8 @@ static const char *read_node(const char *name, uint32_t of, struct json_object *
 		why = "its name is none";
 	else if (farswap_addr_parse(address, farswapd.conf.port, &node->addr))
 		why = "its address is none";
-	else if (strlen(rack) >= FARSWAP_RACK_BYTES)
-		why = "the name of its rack is too long";
+	else if (rack[0] && !farswap_rack_ok(rack))
+		why = "the name of its rack is none";
 	else if (json_object_get_int64(lend) < 0 || json_object_get_int64(lend) > LEND_MAX)
 		why = "it lends more than can be";
 	if (!why) {
@@ -210,7 +213,7 @@ static struct farswap_node *make_room(const struct farswap_node *next, char *why
 	return node;
 }
 
-static bool take(const struct farswap_node *next, char *why, size_t size)
+static bool take(const struct farswap_node *next, struct load load, char *why, size_t size)
 {
 	struct farswap_node *node = make_room(next, why, size);
 
@@ -220,6 +223,7 @@ static bool take(const struct farswap_node *next, char *why, size_t size)
 		farswap_log_limited(&limit, "node %s: joined, at %s, lends %u slabs at most", next->name, farswap_addr_text(&next->addr), next->lend);
 	changed |= memcmp(node, next, sizeof(*node)) != 0;
 	*node = *next;
+	*load_of(node) = load;
 	device_conf();
 	return true;
 }
@@ -228,25 +232,26 @@ static bool take(const struct farswap_node *next, char *why, size_t size)
 
 static void drop_waiting(const char *name)
 {
-	struct farswap_node *node;
+	size_t i;
 
-	for (node = waiting; node < waiting + WAITING_MAX; node++)
-		if (!strcmp(node->name, name))
-			node->name[0] = 0;
+	for (i = 0; i < WAITING_MAX; i++)
+		if (!strcmp(waiting[i].node.name, name))
+			waiting[i].node.name[0] = 0;
 }
 
-static void take_or_wait(const struct farswap_node *next)
+static void take_or_wait(const struct farswap_node *next, struct load load)
 {
-	struct farswap_node *node;
 	char why[200];
+	size_t i;
 
 	drop_waiting(next->name);
-	if (take(next, why, sizeof(why)))
+	if (take(next, load, why, sizeof(why)))
 		return;
 	farswap_log_limited(&bad, "node %s: not taken: %s", next->name, why);
-	for (node = waiting; node < waiting + WAITING_MAX; node++) {
-		if (!node->name[0]) {
-			*node = *next;
+	for (i = 0; i < WAITING_MAX; i++) {
+		if (!waiting[i].node.name[0]) {
+			waiting[i].node = *next;
+			waiting[i].load = load;
 			return;
 		}
 	}
@@ -254,12 +259,12 @@ static void take_or_wait(const struct farswap_node *next)
 
 static void try_waiting(void)
 {
-	struct farswap_node *node;
 	char why[200];
+	size_t i;
 
-	for (node = waiting; node < waiting + WAITING_MAX; node++)
-		if (node->name[0] && take(node, why, sizeof(why)))
-			node->name[0] = 0;
+	for (i = 0; i < WAITING_MAX; i++)
+		if (waiting[i].node.name[0] && take(&waiting[i].node, waiting[i].load, why, sizeof(why)))
+			waiting[i].node.name[0] = 0;
 }
 
 /* of this node's own group */
@@ -284,6 +289,7 @@ static void saw_node(const char *name, const char *value)
 {
 	struct farswap_node next, *node;
 	struct json_object *all;
+	struct load load;
 	const char *why;
 
 	if (!strcmp(name, farswapd.self->name)) {
@@ -296,13 +302,12 @@ static void saw_node(const char *name, const char *value)
 	if (value) {
 		all = json_tokener_parse(value);
 		why = read_node(name, group, all, &next);
+		load.offered = number_of(all, "offered", LEND_MAX);
+		load.lent = number_of(all, "lent", load.offered);
 		if (why)
 			farswap_log_limited(&bad, "a node in %s is passed over: %s: %.40s", ops->name, why, name);
 		else
-			take_or_wait(&next);
-		node = why ? NULL : farswap_conf_node(&farswapd.conf, name);
-		if (node)
-			*load_of(node) = (struct load) { number_of(all, "offered", LEND_MAX), number_of(all, "lent", LEND_MAX) };
+			take_or_wait(&next, load);
 		json_object_put(all);
 		return;
 	}
@@ -321,13 +326,13 @@ static bool take_lent(uint32_t of, struct json_object *one)
 	if (!name || !strcmp(name, farswapd.self->name))
 		return false;
 	node = farswap_conf_node(&farswapd.conf, name);
-	if (node && is_near(node) && !node->left_ns)
+	if (node && node->joined && node->group == group && !node->left_ns)
 		return false;
 	why = read_node(name, of, one, &next);
 	if (why)
 		farswap_log_limited(&bad, "a node that group %" PRIu32 " names is passed over: %s: %.40s", of, why, name);
 	else
-		take_or_wait(&next);
+		take_or_wait(&next, (struct load) { 0 });
 	return !why;
 }
 
@@ -357,8 +362,8 @@ static void saw_from(uint32_t of, const char *value)
 		if (conf->nodes[i].joined && conf->nodes[i].group == of && !conf->nodes[i].left_ns && !names(all, n, conf->nodes[i].name))
 			leave(&conf->nodes[i]);
 	for (i = 0; i < WAITING_MAX; i++)
-		if (waiting[i].group == of && !names(all, n, waiting[i].name))
-			waiting[i].name[0] = 0;
+		if (waiting[i].node.group == of && !names(all, n, waiting[i].node.name))
+			waiting[i].node.name[0] = 0;
 	leader_saw_from(of, taken);
 	json_object_put(all);
 }
@@ -500,7 +505,7 @@ static uint32_t recall(void)
 		if (json_object_object_get_ex(one, "left", &value) && json_object_get_boolean(value))
 			node.left_ns = farswap_now_ns();
 		node.recalled = !node.left_ns;
-		take(&node, why, sizeof(why));
+		take(&node, (struct load) { 0 }, why, sizeof(why));
 	}
 	json_object_put(file);
 	return of;

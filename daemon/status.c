@@ -42,29 +42,47 @@ static void put_text(struct json_object *to, const char *key, const char *value)
 	put(to, key, json_object_new_string(value));
 }
 
+static void add_client(struct json_object *all, const char *name)
+{
+	struct json_object *one;
+	struct donor_client client;
+
+	if (!*name || !donor_client(name, &client))
+		return;
+	one = json_object_new_object();
+	put_text(one, "name", name);
+	put_u64(one, "slabs", client.use.slabs);
+	put_u64(one, "client_slabs", client.quota.slabs);
+	put_u64(one, "queue_pairs", client.use.queue_pairs);
+	put_u64(one, "client_queue_pairs", client.quota.queue_pairs);
+	put_u64(one, "requests", client.requests);
+	put_u64(one, "client_requests", client.quota.requests);
+	put_u64(one, "held", client.held);
+	json_object_array_add(all, one);
+}
+
+static bool has_earlier(const struct session *session)
+{
+	const struct session *other = NULL;
+
+	while ((other = session_next((struct session *)(uintptr_t)other)) != session)
+		if (!strcmp(other->client, session->client))
+			return true;
+	return false;
+}
+
+/* nodes that are known, and those of other groups that have something here */
 static struct json_object *clients(void)
 {
 	struct json_object *all = json_object_new_array();
-	struct donor_client client;
+	struct session *session = NULL;
 	unsigned int i;
 
-	for (i = 0; i < farswapd.conf.n_nodes; i++) {
-		const char *name = farswapd.conf.nodes[i].name;
-		struct json_object *one;
-
-		if (!*name || !donor_client(name, &client))
-			continue;
-		one = json_object_new_object();
-		put_text(one, "name", name);
-		put_u64(one, "slabs", client.use.slabs);
-		put_u64(one, "client_slabs", client.quota.slabs);
-		put_u64(one, "queue_pairs", client.use.queue_pairs);
-		put_u64(one, "client_queue_pairs", client.quota.queue_pairs);
-		put_u64(one, "requests", client.requests);
-		put_u64(one, "client_requests", client.quota.requests);
-		put_u64(one, "held", client.held);
-		json_object_array_add(all, one);
-	}
+	for (i = 0; i < farswapd.conf.n_nodes; i++)
+		add_client(all, farswapd.conf.nodes[i].name);
+	while ((session = session_next(session)))
+		if (!farswap_conf_node(&farswapd.conf, session->client) && !has_earlier(session))
+			add_client(all, session->client);
 	return all;
 }
 

@@ -499,6 +499,28 @@ static void a_short_group_asks_the_freer(void **state)
 	assert_true(entry("group/0/ask/5")->leased);
 }
 
+static void one_that_names_nobody_is_not_asked_for_ever(void **state)
+{
+	unsigned int i, asked;
+
+	(void)state;
+	set(GROUPS_KEY, "222222");
+	set("total/0", "100 10");
+	set("total/1", "100 10");
+	lead();
+	donors(2, 100, 50);
+	for (i = 0; i < 60; i++) {
+		seconds(10);
+		asked = (value("group/0/ask/5") && value("group/0/ask/5")[0]) + (value("group/1/ask/5") && value("group/1/ask/5")[0]);
+		assert_true(asked <= 1);
+	}
+	assert_true(value("group/0/ask/5") && value("group/1/ask/5") && asked);
+	donors(4, 100, 10);		/* short no more: nor in ten minutes */
+	seconds(620);
+	assert_string_equal(value("group/0/ask/5"), "");
+	assert_string_equal(value("group/1/ask/5"), "");
+}
+
 static void names_are_kept_while_it_is_short(void **state)
 {
 	unsigned int i, asked = 0;
@@ -515,7 +537,9 @@ static void names_are_kept_while_it_is_short(void **state)
 	donors(2, 100, 50);
 	for (i = 0; i < 4; i++)
 		leader_saw_from(i, 2);
-	seconds(900);
+	seconds(590);
+	assert_null(value("group/0/ask/5"));	/* not each minute another */
+	seconds(400);
 	for (i = 0; i < 8; i++) {
 		snprintf(key, sizeof(key), "group/%u/ask/5", i);
 		asked += value(key) && value(key)[0];
@@ -530,7 +554,7 @@ static void names_are_kept_while_it_is_short(void **state)
 	}
 	seconds(590);
 	assert_string_equal(value("group/0/ask/5"), "100");
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 5; i++) {	/* first the one that was asked last, and named nobody */
 		unsigned int gone = 0, g;
 
 		seconds(i ? 600 : 20);
@@ -541,7 +565,7 @@ static void names_are_kept_while_it_is_short(void **state)
 				leader_saw_from(g, 0);	/* as its leader answers */
 			}
 		}
-		assert_int_equal(gone, i + 1);
+		assert_int_equal(gone, i);
 	}
 }
 
@@ -602,10 +626,26 @@ static void what_is_asked_is_not_believed(void **state)
 	assert_non_null(value("group/10/from/5"));
 	assert_non_null(value("group/73/from/5"));
 	assert_null(value("group/74/from/5"));
+	leader_saw_ask(10, "");		/* a place is free again */
+	leader_saw_ask(300, "450");
+	seconds(5);
+	assert_non_null(value("group/300/from/5"));
 	leader_saw_usual("none");
 	leader_saw_from(7, 0);
 	for (i = 0; i < 20; i++)
 		leader_saw_from(i, 8);
+}
+
+static void what_the_engine_has_lost_is_made_anew(void **state)
+{
+	(void)state;
+	lead();
+	donors(6, 100, 40);
+	seconds(70);
+	assert_string_equal(value(GROUPS_KEY), "000006");
+	set(GROUPS_KEY, "3");
+	seconds(70);
+	assert_string_equal(value(GROUPS_KEY), "300006");
 }
 
 static void places_of_those_that_are_gone_are_free_after_an_hour(void **state)
@@ -636,9 +676,11 @@ int main(void)
 		cmocka_unit_test_setup(totals_are_told_at_a_bounded_rate, begin),
 		cmocka_unit_test_setup(what_is_usual_is_told, begin),
 		cmocka_unit_test_setup(a_short_group_asks_the_freer, begin),
+		cmocka_unit_test_setup(one_that_names_nobody_is_not_asked_for_ever, begin),
 		cmocka_unit_test_setup(names_are_kept_while_it_is_short, begin),
 		cmocka_unit_test_setup(others_are_named_the_freest, begin),
 		cmocka_unit_test_setup(what_is_asked_is_not_believed, begin),
+		cmocka_unit_test_setup(what_the_engine_has_lost_is_made_anew, begin),
 		cmocka_unit_test_setup(places_of_those_that_are_gone_are_free_after_an_hour, begin),
 	};
 

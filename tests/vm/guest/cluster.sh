@@ -18,12 +18,21 @@ cluster_conf() {
 	} > /etc/farswap/cluster.conf
 }
 
+# alone N...: these know of no other node from their file; the tool goes on with the one of all
+alone() {
+	local n
+	for n; do
+		awk -v me="[node node$n]" '/^\[/ { out = $0 == "[cluster]" || $0 == me } out' /etc/farswap/cluster.conf > "/etc/farswap/node$n.conf"
+	done
+}
+conf_of() { [ ! -f "/etc/farswap/node$1.conf" ] || echo "--config /etc/farswap/node$1.conf"; }
+
 # daemons N...: starts farswapd for these nodes and waits until they serve
 daemons() {
 	local n
 	for n; do
 		rm -f "/run/farswap/node$n.sock"
-		farswapd --node "node$n" >> "/tmp/farswapd-node$n.log" 2>&1 &
+		farswapd --node "node$n" $(conf_of "$n") >> "/tmp/farswapd-node$n.log" 2>&1 &
 		echo $! > "/tmp/farswapd-node$n.pid"
 	done
 	for n; do
@@ -39,7 +48,7 @@ kept() {
 	local n
 	for n; do
 		rm -f "/run/farswap/node$n.sock"
-		fdkeep "/tmp/farswapd-node$n.pid" farswapd --node "node$n" >> "/tmp/farswapd-node$n.log" 2>&1 &
+		fdkeep "/tmp/farswapd-node$n.pid" farswapd --node "node$n" $(conf_of "$n") >> "/tmp/farswapd-node$n.log" 2>&1 &
 		echo $! > "/tmp/fdkeep-node$n.pid"
 	done
 	for n; do until [ -S "/run/farswap/node$n.sock" ]; do sleep 0.1; done; done
