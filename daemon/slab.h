@@ -3,7 +3,7 @@
  * A slab: a donor's unit of lent memory, mapped here and registered in one session's protection domain. All lie in one memfd, which can
  * be handed over to the next daemon by its one descriptor.
  * Its life: slab_create() -> lent -> slab_revoke() (the region is gone, a late one-sided access errs at the
- * adapter) -> slab_free() (zeroed, then given back). In that order only (rule 5). Or, at a planned end, slab_revoke() -> slab_leave(),
+ * adapter) -> slab_free() (given back, which zeroes). In that order only (rule 5). Or, at a planned end, slab_revoke() -> slab_leave(),
  * and slab_restore() in the next daemon.
  */
 #ifndef FARSWAP_SLAB_H
@@ -39,7 +39,7 @@ struct slab *slab_create(struct ibv_pd *pd, size_t bytes);
 struct slab *slab_restore(struct ibv_pd *pd, size_t bytes, uint32_t place);
 /* 0, or -errno: the region is still there, and the memory must never be used for anything else */
 int slab_revoke(struct slab *slab);
-/* zero and give back; only after slab_revoke() succeeded */
+/* give back: there are zeros from then on; only after slab_revoke() succeeded */
 void slab_free(struct slab *slab);
 /* forget it and leave what it holds in the memory; only after slab_revoke() succeeded */
 void slab_leave(struct slab *slab);

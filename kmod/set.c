@@ -54,6 +54,7 @@ void fsw_record_mended(struct fsw_extents *x, struct fsw_record *r, bool all)
 	fsw_stall();
 	if (find_first_bit(r->missed, x->frames) < x->frames)
 		return;
+	fsw_stall();
 	WRITE_ONCE(r->any, false);
 	smp_mb();	/* a bit that is set from here on sets any again */
 	if (find_first_bit(r->missed, x->frames) < x->frames)
