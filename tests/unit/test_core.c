@@ -638,6 +638,16 @@ static void check_known(void)
 	}
 }
 
+/* What was looked at by others when it was to be mended is tried again after up to 16 s: longer than it is quiet. */
+static void mends_end(void)
+{
+	unsigned int tries = 0;
+
+	do
+		world_quiet();
+	while (core->mend.work.pending && ++tries < 8);
+}
+
 /* All donors are back, or slabs elsewhere in their place, and everything is mended. */
 static void check_mended(void)
 {
@@ -662,7 +672,7 @@ static void check_mended(void)
 	check_known();
 	while (fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS))
 		;	/* what went wrong unnoticed is noticed now */
-	world_quiet();
+	mends_end();
 	for (slot = 0; (nr = fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS));)
 		for (info = infos; info < infos + nr; info++)
 			assert_true(info->state == FARSWAP_SLOT_FILLED || (info->state == FARSWAP_SLOT_STORED && info->good == 7));
