@@ -13,7 +13,7 @@
 #include "log.h"
 #include "repair_int.h"
 
-#define PIECE_BYTES	(16ull << 20)	/* of a PUSH: its WRITEs may take ANSWER_LIMIT (push.c) */
+#define PIECE_BYTES	(8ull << 20)	/* of a PUSH: its WRITEs may take ANSWER_LIMIT (push.c) */
 #define GAP_BYTES	(64ull << 10)	/* costs less to push than another message */
 #define AWAY_NS		10000000000ull	/* a try that a member is missing for costs a whole push */
 
