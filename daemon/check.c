@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* farswap check: what goes wrong first, one line each: OK, warn or FAIL. */
+#include <curl/curl.h>
 #include <dirent.h>
 #include <endian.h>
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include "tool.h"
 
 #define PEER_WAIT_MS	3000
+#define VERSION_BYTES	1024	/* of what an endpoint of etcd says about itself */
 #define MTU_WANTED	4200	/* a RoCE path of 4096 bytes with its headers */
 
 enum verdict { OK, WARN, FAIL };
@@ -197,7 +199,8 @@ static void check_module(void)
 }
 
 /* is the daemon of this node there? Its port must be its own. */
-static void check_daemon(struct tool *tool)
+/* true: it runs */
+static bool check_daemon(struct tool *tool)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	union farswap_addr *addr = &tool->conf.self->addr;
@@ -208,7 +211,7 @@ static void check_daemon(struct tool *tool)
 	if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof(address))) {
 		say(OK, "farswapd", "runs and listens on port %u", tool->conf.port);
 		close(fd);
-		return;
+		return true;
 	}
 	if (errno == EACCES)
 		say(WARN, "farswapd", "%s: not permitted: be root", address.sun_path);
@@ -218,13 +221,76 @@ static void check_daemon(struct tool *tool)
 		close(fd);
 	fd = socket(addr->sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
-		return;
+		return false;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (bind(fd, &addr->sa, farswap_addr_bytes(addr)))
 		say(FAIL, "port", "%s port %u: %s", farswap_addr_text(addr), tool->conf.port, strerror(errno));
 	else
 		say(OK, "port", "%s port %u is free", farswap_addr_text(addr), tool->conf.port);
 	close(fd);
+	return false;
+}
+
+/* --- etcd: farswapd goes on without it, so what is wrong there is a warning --- */
+
+struct page {
+	char text[VERSION_BYTES];
+	size_t bytes;
+};
+
+static size_t take_page(char *data, size_t size, size_t n, void *arg)
+{
+	struct page *page = arg;
+
+	if (size * n >= sizeof(page->text) - page->bytes)
+		return 0;
+	memcpy(page->text + page->bytes, data, size * n);
+	page->bytes += size * n;
+	return size * n;
+}
+
+static CURLcode fetch(const char *url, struct page *page, char why[CURL_ERROR_SIZE])
+{
+	CURL *curl = curl_easy_init();
+	CURLcode code;
+
+	if (!curl)
+		return CURLE_OUT_OF_MEMORY;
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PROXY, "");
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)PEER_WAIT_MS);
+	curl_easy_setopt(curl, CURLOPT_FAILONERROR, 1L);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_page);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, page);
+	code = curl_easy_perform(curl);
+	curl_easy_cleanup(curl);
+	return code;
+}
+
+static void check_etcd(const struct tool *tool)
+{
+	unsigned int i;
+
+	for (i = 0; i < tool->conf.n_etcd; i++) {
+		const char *endpoint = tool->conf.etcd[i];
+		char url[ENGINE_URL_BYTES + 16], why[CURL_ERROR_SIZE] = "";
+		struct json_object *version, *all = NULL;
+		struct page page = { .bytes = 0 };
+		CURLcode code;
+
+		snprintf(url, sizeof(url), "%s/version", endpoint);
+		code = fetch(url, &page, why);
+		if (!code)
+			all = json_tokener_parse(page.text);
+		if (code)
+			say(WARN, "etcd", "%s: %s", endpoint, why[0] ? why : curl_easy_strerror(code));
+		else if (json_object_object_get_ex(all, "etcdserver", &version))
+			say(OK, "etcd", "%s: version %s", endpoint, json_object_get_string(version));
+		else
+			say(WARN, "etcd", "%s: answers, and is no etcd", endpoint);
+		json_object_put(all);
+	}
 }
 
 static void check_peer(struct tool *tool, const struct farswap_node *node, const uint8_t key[FARSWAP_KEY_BYTES])
@@ -246,7 +312,30 @@ static void check_peer(struct tool *tool, const struct farswap_node *node, const
 	client_close(&client);
 }
 
-static void check_peers(struct tool *tool, const uint8_t key[FARSWAP_KEY_BYTES])
+/* those that farswapd has from etcd and that have not left: its file need not name them */
+static void check_members(struct tool *tool, const uint8_t key[FARSWAP_KEY_BYTES])
+{
+	struct json_object *request = json_object_new_object(), *status, *nodes;
+	size_t i;
+	int code;
+
+	json_object_object_add(request, "cmd", json_object_new_string("status"));
+	status = tool_ask(tool, request, &code);
+	nodes = tool_get(tool_get(status, "members"), "nodes");
+	for (i = 0; nodes && i < json_object_array_length(nodes); i++) {
+		struct json_object *one = json_object_array_get_idx(nodes, i);
+		struct farswap_node node = { 0 };
+
+		snprintf(node.name, sizeof(node.name), "%s", tool_text(one, "name"));
+		if (!strcmp(node.name, tool->conf.self->name) || json_object_get_boolean(tool_get(one, "left")) ||
+		    farswap_addr_parse(tool_text(one, "address"), tool->conf.port, &node.addr))
+			continue;
+		check_peer(tool, &node, key);
+	}
+	json_object_put(status);
+}
+
+static void check_peers(struct tool *tool, const uint8_t key[FARSWAP_KEY_BYTES], bool runs)
 {
 	unsigned int i;
 
@@ -254,7 +343,9 @@ static void check_peers(struct tool *tool, const uint8_t key[FARSWAP_KEY_BYTES])
 		say(FAIL, "TLS", "not possible with this GnuTLS");
 		return;
 	}
-	for (i = 0; i < tool->conf.n_nodes; i++)
+	if (tool->conf.n_etcd && runs)
+		check_members(tool, key);
+	for (i = 0; i < tool->conf.n_nodes && !(tool->conf.n_etcd && runs); i++)
 		if (&tool->conf.nodes[i] != tool->conf.self)
 			check_peer(tool, &tool->conf.nodes[i], key);
 	farswap_tls_exit();
@@ -264,6 +355,7 @@ int cmd_check(struct tool *tool, int argc, char **argv)
 {
 	uint8_t key[FARSWAP_KEY_BYTES];
 	char err[8192];
+	bool runs;
 
 	(void)argv;
 	if (argc > 1)
@@ -281,9 +373,10 @@ int cmd_check(struct tool *tool, int argc, char **argv)
 		if (tool->conf.self->lend)
 			check_huge_pages();
 		check_module();
-		check_daemon(tool);
+		runs = check_daemon(tool);
+		check_etcd(tool);
 		if (check_key(tool, key))
-			check_peers(tool, key);
+			check_peers(tool, key, runs);
 		explicit_bzero(key, sizeof(key));
 	}
 	if (json)
