@@ -18,7 +18,8 @@
 #define FEWER		4	/* parts: of the faults that are many, to be few */
 
 static struct shortage shortage;
-static uint64_t asked;			/* since the last look */
+static uint64_t asked;			/* since the last look, here and, as they tell it, by the others of the group */
+static uint32_t asked_here;		/* so far */
 static char group[256];			/* whose memory.high is written */
 static uint64_t first, written;		/* its memory.high before, and as it was written; 0: nothing was */
 static uint64_t faults;			/* of the group so far */
@@ -29,6 +30,17 @@ static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 void favour_asked(void)
 {
 	asked++;
+	asked_here++;
+}
+
+uint32_t favour_asked_here(void)
+{
+	return asked_here;
+}
+
+void favour_heard(uint32_t n)
+{
+	asked += n;
 }
 
 /* --- the control group --- */

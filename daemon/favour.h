@@ -11,6 +11,9 @@
 
 /* a client asks for a slab */
 void favour_asked(void);
+/* how many slabs this node was asked for since it began; another one tells that it was asked for n more */
+uint32_t favour_asked_here(void);
+void favour_heard(uint32_t n);
 /* once a second: slabs that it lends at most now */
 uint32_t favour_look(void);
 /* the group's memory.high as it was */

@@ -11,6 +11,7 @@
 #include "engine.h"
 #include "farswap_wire.h"
 #include "farswapd.h"
+#include "favour.h"
 #include "groups.h"
 #include "leader.h"
 #include "log.h"
@@ -23,12 +24,14 @@
 #define TELL_LOAD_NS	5000000000ull	/* what is lent is told so often at most */
 #define TELL_LITTLE_NS	60000000000ull	/* and so often when little of it has changed */
 #define LITTLE		50		/* parts: of what is offered */
+#define LITTLE_ASKED	8		/* slabs */
 #define LEFT_NS		600000000000ull
 #define WAITING_MAX	16
 #define LEND_MAX	(1u << 20)	/* as in cluster.conf */
 
 struct load {
 	uint32_t offered, lent;		/* slabs, as the node told */
+	uint32_t asked;			/* so many it was asked for so far */
 };
 
 static const struct engine_ops *ops = &engine_etcd;
@@ -68,7 +71,7 @@ struct json_object *members_record(const struct farswap_node *node)
 
 static struct load own_load(void)
 {
-	return (struct load) { .offered = slab_count() + donor_room(), .lent = slab_count() };
+	return (struct load) { .offered = slab_count() + donor_room(), .lent = slab_count(), .asked = favour_asked_here() };
 }
 
 static bool is_too_soon(const struct load *load)
@@ -76,7 +79,9 @@ static bool is_too_soon(const struct load *load)
 	uint32_t offered = load->offered > told_load.offered ? load->offered - told_load.offered : told_load.offered - load->offered;
 	uint32_t lent = load->lent > told_load.lent ? load->lent - told_load.lent : told_load.lent - load->lent;
 
-	return told_ns && farswap_now_ns() - told_ns < (offered + lent > load->offered / LITTLE ? TELL_LOAD_NS : TELL_LITTLE_NS);
+	bool little = offered + lent <= load->offered / LITTLE && load->asked - told_load.asked < LITTLE_ASKED;
+
+	return told_ns && farswap_now_ns() - told_ns < (little ? TELL_LITTLE_NS : TELL_LOAD_NS);
 }
 
 static void tell(void)
@@ -91,6 +96,7 @@ static void tell(void)
 	all = members_record(farswapd.self);
 	json_object_object_add(all, "offered", json_object_new_uint64(now.offered));
 	json_object_object_add(all, "lent", json_object_new_uint64(now.lent));
+	json_object_object_add(all, "asked", json_object_new_uint64(now.asked));
 	text = json_object_to_json_string_ext(all, JSON_C_TO_STRING_PLAIN);
 	if (text && strcmp(text, told) && strlen(text) < sizeof(told)) {
 		snprintf(key, sizeof(key), "group/%" PRIu32 "/node/%s", group, farswapd.self->name);
@@ -304,6 +310,10 @@ static void saw_node(const char *name, const char *value)
 		why = read_node(name, group, all, &next);
 		load.offered = number_of(all, "offered", LEND_MAX);
 		load.lent = number_of(all, "lent", load.offered);
+		load.asked = number_of(all, "asked", UINT32_MAX);
+		node = farswap_conf_node(&farswapd.conf, name);
+		if (node && is_near(node) && !node->left_ns && !node->recalled && load.asked > load_of(node)->asked)
+			favour_heard(load.asked - load_of(node)->asked);
 		if (why)
 			farswap_log_limited(&bad, "a node in %s is passed over: %s: %.40s", ops->name, why, name);
 		else

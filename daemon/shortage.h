@@ -29,7 +29,7 @@ struct shortage_limits {
 
 struct shortage_look {
 	uint64_t now_ns;
-	uint64_t requests;	/* SHORTAGE_SHRINK: slabs asked for in the last second: of this donor, which sees its part of all */
+	uint64_t requests;	/* SHORTAGE_SHRINK: slabs asked for in the last second: of this donor and, a few seconds late, of those it hears of */
 	uint64_t faults;	/* SHORTAGE_RAISE: major faults of the group in the last second */
 };
 
