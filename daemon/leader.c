@@ -67,7 +67,8 @@ static struct {
 	/* while it leads */
 	bool leads, is_short;
 	uint32_t groups;		/* how many there are */
-	uint32_t nodes, own_usual;	/* of this one, at the last look */
+	uint32_t nodes;			/* of this one, at the last look, */
+	struct group_total own;		/* and what they offer and have lent */
 	struct group_known known;
 	struct tale total, usual_told;
 	struct heard listened, heard[2];
@@ -188,6 +189,11 @@ static void make_way(uint32_t other)
 	l.asked = other;
 }
 
+static uint32_t usual_now(void)
+{
+	return group_usual(&l.known, &l.own);
+}
+
 static void choose(void)
 {
 	int freer = group_freer(&l.heard[0].total, &l.heard[1].total);
@@ -196,7 +202,7 @@ static void choose(void)
 	l.choosing = false;
 	if (freer < 0)
 		return;
-	snprintf(value, sizeof(value), "%" PRIu32, l.own_usual);
+	snprintf(value, sizeof(value), "%" PRIu32, usual_now());
 	make_way(l.heard[freer].group);
 	say_ask(l.heard[freer].group, value);
 	farswap_log_limited(&limit, "group %" PRIu32 " is short: group %" PRIu32 " is asked for donors", l.group, l.heard[freer].group);
@@ -332,7 +338,7 @@ void leader_saw_from(uint32_t other, unsigned int named)
 
 static void look_at_need(struct placement_node *view, size_t n, uint64_t now)
 {
-	l.is_short = !group_bar(view, n, l.own_usual);
+	l.is_short = !group_bar(view, n, usual_now());
 	if (l.is_short) {
 		l.short_ns = now;
 		ask_others(now);
@@ -405,23 +411,21 @@ void leader_look(void)
 	struct placement_node view[FARSWAP_NODES_MAX];
 	const struct farswap_node *map[FARSWAP_NODES_MAX];
 	uint64_t now = farswap_now_ns();
-	struct group_total own;
 	uint32_t other;
 	size_t n;
 
 	if (!may_act())
 		return;
 	n = members_view(view, map);
-	own = group_total(view, n);
+	l.own = group_total(view, n);
 	l.nodes = (uint32_t)n;
 	if (now >= l.count_ns && l.ops->get(l.engine, GROUPS_KEY, on_counted, NULL))
 		l.count_ns = now + (l.groups > 1 ? COUNT_NS : HEAR_NS);
 	other = draw_group(NONE);
 	if (now >= l.hear_ns && other != NONE && hear(&l.listened, other))
 		l.hear_ns = now + HEAR_NS;
-	tell_total(&own);
-	l.own_usual = group_usual(&l.known, &own);
-	tell_usual(l.own_usual);
+	tell_total(&l.own);
+	tell_usual(usual_now());
 	look_at_need(view, n, now);
 	answer_asks();
 }
