@@ -648,14 +648,26 @@ static void mends_end(void)
 	while (core->mend.work.pending && ++tries < 8);
 }
 
+/* A look that finds no room, as mending has it all, tells of no copy: what it did not see it may see the next time. */
+static bool looks_whole(void)
+{
+	struct fsw_slot_info infos[FSW_LOOKS], *info;
+	bool whole = true;
+	unsigned int nr;
+	u64 slot = 0;
+
+	while ((nr = fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS)))
+		for (info = infos; info < infos + nr; info++)
+			whole &= info->state == FARSWAP_SLOT_FILLED || (info->state == FARSWAP_SLOT_STORED && info->good == 7);
+	return whole;
+}
+
 /* All donors are back, or slabs elsewhere in their place, and everything is mended. */
 static void check_mended(void)
 {
-	struct fsw_slot_info infos[FSW_LOOKS], *info;
 	struct farswap_counters c;
 	struct fsw_extent *e;
-	unsigned int i, m, tries, nr;
-	u64 slot = 0;
+	unsigned int i, m, tries;
 
 	world_quiet();
 	do_return(true);
@@ -670,12 +682,10 @@ static void check_mended(void)
 		}
 	world_quiet();
 	check_known();
-	while (fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS))
-		;	/* what went wrong unnoticed is noticed now */
+	for (tries = 0; tries < 4 && !looks_whole(); tries++)
+		mends_end();	/* what went wrong unnoticed was noticed */
 	mends_end();
-	for (slot = 0; (nr = fsw_slot_infos(core, &slot, true, infos, FSW_LOOKS));)
-		for (info = infos; info < infos + nr; info++)
-			assert_true(info->state == FARSWAP_SLOT_FILLED || (info->state == FARSWAP_SLOT_STORED && info->good == 7));
+	assert_true(looks_whole());
 	fsw_counters(core, &c);
 	assert_int_equal(c.missed, 0);
 	assert_int_equal(c.degraded, 0);
