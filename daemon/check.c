@@ -198,8 +198,7 @@ static void check_module(void)
 		say(OK, "module", "farswap %s", version);
 }
 
-/* is the daemon of this node there? Its port must be its own. */
-/* true: it runs */
+/* is the daemon of this node there? If not, its port must be free. */
 static bool check_daemon(struct tool *tool)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -275,18 +274,22 @@ static void check_etcd(const struct tool *tool)
 	for (i = 0; i < tool->conf.n_etcd; i++) {
 		const char *endpoint = tool->conf.etcd[i];
 		char url[ENGINE_URL_BYTES + 16], why[CURL_ERROR_SIZE] = "";
-		struct json_object *version, *all = NULL;
+		struct json_object *all = NULL;
+		const char *version;
 		struct page page = { .bytes = 0 };
 		CURLcode code;
+		size_t digits;
 
 		snprintf(url, sizeof(url), "%s/version", endpoint);
 		code = fetch(url, &page, why);
 		if (!code)
 			all = json_tokener_parse(page.text);
+		version = tool_text(all, "etcdserver");
+		digits = strspn(version, "0123456789.");
 		if (code)
 			say(WARN, "etcd", "%s: %s", endpoint, why[0] ? why : curl_easy_strerror(code));
-		else if (json_object_object_get_ex(all, "etcdserver", &version))
-			say(OK, "etcd", "%s: version %s", endpoint, json_object_get_string(version));
+		else if (digits)
+			say(OK, "etcd", "%s: version %.*s", endpoint, (int)digits, version);
 		else
 			say(WARN, "etcd", "%s: answers, and is no etcd", endpoint);
 		json_object_put(all);
@@ -322,6 +325,8 @@ static void check_members(struct tool *tool, const uint8_t key[FARSWAP_KEY_BYTES
 	json_object_object_add(request, "cmd", json_object_new_string("status"));
 	status = tool_ask(tool, request, &code);
 	nodes = tool_get(tool_get(status, "members"), "nodes");
+	if (!nodes)
+		say(FAIL, "members", "farswapd does not tell which nodes it knows");
 	for (i = 0; nodes && i < json_object_array_length(nodes); i++) {
 		struct json_object *one = json_object_array_get_idx(nodes, i);
 		struct farswap_node node = { 0 };

@@ -77,13 +77,13 @@ static void key_of_place(char out[ENGINE_KEY_MAX])
 
 static int on_again(sd_event_source *source, uint64_t usec, void *arg);
 
-static void try_again(enum engine_result result)
+static int try_again(enum engine_result result)
 {
 	uint64_t usec = result == ENGINE_DIFFERS ? farswap_draw(&seed) % crowd_usec : AGAIN;
 
 	if (result == ENGINE_DIFFERS && crowd_usec < CROWD_USEC_MAX)
 		crowd_usec *= 2;
-	farswapd_timer(&again, usec, on_again, NULL);
+	return farswapd_timer(&again, usec, on_again, NULL);
 }
 
 static void settled(uint32_t group)
@@ -162,7 +162,7 @@ static int on_again(sd_event_source *source, uint64_t usec, void *arg)
 	return 0;
 }
 
-void groups_begin(const struct engine_ops *with, struct engine *of, uint32_t known, void (*to_begin)(uint32_t group))
+int groups_begin(const struct engine_ops *with, struct engine *of, uint32_t known, void (*to_begin)(uint32_t group))
 {
 	ops = with;
 	engine = of;
@@ -172,7 +172,10 @@ void groups_begin(const struct engine_ops *with, struct engine *of, uint32_t kno
 	crowd_usec = CROWD_USEC;
 	if (known < GROUPS_MAX)
 		settled(known);
-	try_again(ENGINE_DIFFERS);
+	if (try_again(ENGINE_DIFFERS) >= 0)	/* the timer is there from now on */
+		return 0;
+	farswap_log("%s: out of memory", ops->name);
+	return -1;
 }
 
 void groups_exit(void)

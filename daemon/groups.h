@@ -32,8 +32,8 @@ void groups_print(const uint32_t *sizes, size_t n, char *out);
  */
 bool groups_choose(uint32_t mine, uint32_t place, uint32_t places, uint32_t sizes[GROUPS_MAX], size_t *n, uint32_t *group);
 
-/* known: the group that an earlier daemon of this node was in, GROUPS_NONE: none. begin() is called once, at once if it is known. */
-void groups_begin(const struct engine_ops *ops, struct engine *engine, uint32_t known, void (*begin)(uint32_t group));
+/* known: the group that an earlier daemon of this node was in, GROUPS_NONE: none. begin() is called once, at once if it is known. 0, or -1 after one line */
+int groups_begin(const struct engine_ops *ops, struct engine *engine, uint32_t known, void (*begin)(uint32_t group));
 void groups_exit(void);
 
 #endif

@@ -108,6 +108,6 @@ struct lend_step lend_look(struct lend *lend, const struct lend_marks *marks, co
 		step.ask = least(step.ask, less(look->lent, look->asked));
 	}
 	if (lend->state == LEND_OFFERS)
-		step.offered = look->lent + room(marks, look);
+		step.offered = look->lent + look->returning + room(marks, look);
 	return step;
 }

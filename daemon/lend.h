@@ -50,7 +50,7 @@ struct lend {
 };
 
 struct lend_step {
-	uint32_t offered;	/* to be told: slabs lent and to be lent; 0: it does not lend now */
+	uint32_t offered;	/* to be told: slabs lent, coming back and to be lent; 0: it does not lend now */
 	uint32_t ask;		/* that many more are to be asked for */
 	uint32_t revoke;	/* that many are to be revoked now, see evict_revoke() */
 };

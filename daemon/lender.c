@@ -229,8 +229,7 @@ static bool look(void)
 	if (lend.state != before)
 		farswap_log("memory: %s, %llu MiB available (low mark %llu, high mark %llu), %u slabs lent", lend_state_name(lend.state),
 			    (unsigned long long)free_mib, (unsigned long long)marks.low >> 20, (unsigned long long)marks.high >> 20, now.lent);
-	/* what comes back is lent again, also when that is all there is */
-	offered = lend.state == LEND_OFFERS ? step.offered + now.returning : 0;
+	offered = step.offered;
 	if (lend.state == LEND_OFFERS || lend.state == LEND_HOLDS)
 		forget_asked(&all);
 	for (i = 0; i < all.n && lend.state != LEND_REVOKES && now.available >= marks.low; i++)

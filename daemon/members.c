@@ -12,6 +12,7 @@
 #include "farswap_wire.h"
 #include "farswapd.h"
 #include "favour.h"
+#include "group.h"
 #include "groups.h"
 #include "leader.h"
 #include "log.h"
@@ -78,7 +79,6 @@ static bool is_too_soon(const struct load *load)
 {
 	uint32_t offered = load->offered > told_load.offered ? load->offered - told_load.offered : told_load.offered - load->offered;
 	uint32_t lent = load->lent > told_load.lent ? load->lent - told_load.lent : told_load.lent - load->lent;
-
 	bool little = offered + lent <= load->offered / LITTLE && load->asked - told_load.asked < LITTLE_ASKED;
 
 	return told_ns && farswap_now_ns() - told_ns < (little ? TELL_LITTLE_NS : TELL_LOAD_NS);
@@ -122,7 +122,8 @@ static const char *text_of(struct json_object *all, const char *key)
 static uint32_t number_of(struct json_object *all, const char *key, uint32_t max)
 {
 	struct json_object *value;
-	int64_t number = json_object_object_get_ex(all, key, &value) ? json_object_get_int64(value) : 0;
+	bool is_number = json_object_object_get_ex(all, key, &value) && json_object_is_type(value, json_type_int);
+	int64_t number = is_number ? json_object_get_int64(value) : 0;
 
 	return number < 0 ? 0 : number > max ? max : (uint32_t)number;
 }
@@ -291,11 +292,22 @@ static void leave(struct farswap_node *node)
 
 /* --- what is under group/GROUP/ --- */
 
+/* one of this group, which has passed read_node() */
+static void take_told(const struct farswap_node *next, struct json_object *all)
+{
+	const struct farswap_node *known = farswap_conf_node(&farswapd.conf, next->name);
+	struct load load = { .offered = number_of(all, "offered", LEND_MAX), .asked = number_of(all, "asked", UINT32_MAX) };
+
+	load.lent = number_of(all, "lent", load.offered);
+	if (known && is_near(known) && !known->left_ns && !known->recalled && load.asked > load_of(known)->asked)
+		favour_heard(load.asked - load_of(known)->asked);
+	take_or_wait(next, load);
+}
+
 static void saw_node(const char *name, const char *value)
 {
 	struct farswap_node next, *node;
 	struct json_object *all;
-	struct load load;
 	const char *why;
 
 	if (!strcmp(name, farswapd.self->name)) {
@@ -308,16 +320,10 @@ static void saw_node(const char *name, const char *value)
 	if (value) {
 		all = json_tokener_parse(value);
 		why = read_node(name, group, all, &next);
-		load.offered = number_of(all, "offered", LEND_MAX);
-		load.lent = number_of(all, "lent", load.offered);
-		load.asked = number_of(all, "asked", UINT32_MAX);
-		node = farswap_conf_node(&farswapd.conf, name);
-		if (node && is_near(node) && !node->left_ns && !node->recalled && load.asked > load_of(node)->asked)
-			favour_heard(load.asked - load_of(node)->asked);
 		if (why)
 			farswap_log_limited(&bad, "a node in %s is passed over: %s: %.40s", ops->name, why, name);
 		else
-			take_or_wait(&next, load);
+			take_told(&next, all);
 		json_object_put(all);
 		return;
 	}
@@ -366,6 +372,10 @@ static void saw_from(uint32_t of, const char *value)
 	struct farswap_conf *conf = &farswapd.conf;
 	unsigned int taken = 0;
 
+	if (n > GROUP_BORROWED) {
+		farswap_log_limited(&bad, "group %" PRIu32 " names %zu nodes: those after the first %u are passed over", of, n, GROUP_BORROWED);
+		n = GROUP_BORROWED;
+	}
 	for (i = 0; i < n; i++)
 		taken += take_lent(of, json_object_array_get_idx(all, i));
 	for (i = 0; i < conf->n_nodes; i++)
@@ -585,8 +595,7 @@ int members_init(void)
 		farswap_log("etcd: out of memory");
 		return -1;
 	}
-	groups_begin(ops, engine, known, on_group);
-	return 0;
+	return groups_begin(ops, engine, known, on_group);
 }
 
 void members_conf(void)

@@ -63,9 +63,9 @@ static void add_client(struct json_object *all, const char *name)
 
 static bool has_earlier(const struct session *session)
 {
-	const struct session *other = NULL;
+	struct session *other = NULL;
 
-	while ((other = session_next((struct session *)(uintptr_t)other)) != session)
+	while ((other = session_next(other)) != session)
 		if (!strcmp(other->client, session->client))
 			return true;
 	return false;

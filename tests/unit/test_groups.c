@@ -190,6 +190,11 @@ void farswap_log_limited(struct farswap_log_limit *limit, const char *format, ..
 	va_end(args);
 }
 
+void farswap_log(const char *format, ...)
+{
+	(void)format;
+}
+
 uint64_t __wrap_farswap_now_ns(void);
 uint64_t __wrap_farswap_now_ns(void)
 {

@@ -125,7 +125,13 @@ static void lends_down_to_the_high_mark_and_no_further(void **state)
 	host.local = 1024 * MIB;
 	host.look.returning = 5;	/* memory that is not back yet is not lent again */
 	look_after(SECOND);
-	assert_int_equal(host.step.offered, 75);
+	assert_int_equal(host.step.offered, 80);		/* these and 75 */
+	host.look.lent = 0;
+	host.look.returning = 1;
+	host.marks.cap = 1;
+	look_after(SECOND);
+	assert_int_equal(host.lend.state, LEND_OFFERS);
+	assert_int_equal(host.step.offered, 1);			/* also when that is all there is */
 }
 
 static void short_memory_stops_offering_then_asks(void **state)
