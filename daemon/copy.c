@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The bytes of a new copy: a member's donor pushes them, the new one checks them, what differs is pushed again from another member. What
- * has been pushed is checked while the next piece is on its way.
+ * has been pushed is checked while the next piece is on its way. One job pushes at a time.
  */
 #include <endian.h>
 #include <errno.h>
@@ -17,7 +17,7 @@
 #define GAP_BYTES	(64ull << 10)	/* costs less to push than another message */
 #define AWAY_NS		10000000000ull	/* a try that a member is missing for costs a whole push */
 
-static struct device_repair *const r = &device.repair;
+static struct device_repair *const repair = &device.repair;
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 static sd_event_source *pacer;
 
@@ -26,26 +26,27 @@ static uint32_t frames_per_slab(void)
 	return (uint32_t)(device.slab_bytes / FARSWAP_FRAME_BYTES);
 }
 
-void copy_forget(void)
+void copy_forget(struct repair_job *job)
 {
-	free(r->sums);
-	free(r->todo);
-	free(r->differ);
-	r->sums = NULL;
-	r->todo = NULL;
-	r->differ = NULL;
-	r->n_sums = 0;
-	r->at = 0;
-	r->checked = 0;
-	r->try++;
-	r->nobody_has = 0;
-	r->source = 0;
-	r->n_tried = 0;
-	r->has_queue = false;
-	r->has_token = false;
-	r->failures = 0;
-	r->check_why[0] = 0;
-	explicit_bzero(r->token, sizeof(r->token));
+	free(job->sums);
+	free(job->todo);
+	free(job->differ);
+	job->sums = NULL;
+	job->todo = NULL;
+	job->differ = NULL;
+	job->n_sums = 0;
+	job->at = 0;
+	job->checked = 0;
+	job->try++;
+	job->nobody_has = 0;
+	job->source = 0;
+	job->n_tried = 0;
+	job->has_queue = false;
+	job->has_token = false;
+	job->turn = 0;
+	job->failures = 0;
+	job->check_why[0] = 0;
+	explicit_bzero(job->token, sizeof(job->token));
 }
 
 static int by_place(const void *a, const void *b)
@@ -65,7 +66,7 @@ static size_t sums_in(const struct kernel_answer *answer, const struct farswap_s
 	return (size_t)nla_len(attrs[FARSWAP_A_SUMS]) / sizeof(**sums);
 }
 
-static int take_sums(const struct kernel_answer *answers)
+static int take_sums(struct repair_job *job, const struct kernel_answer *answers)
 {
 	const struct farswap_sum *sums = NULL;
 	const struct kernel_answer *answer;
@@ -73,10 +74,10 @@ static int take_sums(const struct kernel_answer *answers)
 
 	for (answer = answers; answer; answer = answer->next)
 		n += sums_in(answer, &sums);
-	r->sums = calloc(n + 1, sizeof(*r->sums));
-	r->todo = calloc(n / 64 + 1, sizeof(*r->todo));
-	r->differ = calloc(n / 64 + 1, sizeof(*r->differ));
-	if (!r->sums || !r->todo || !r->differ)
+	job->sums = calloc(n + 1, sizeof(*job->sums));
+	job->todo = calloc(n / 64 + 1, sizeof(*job->todo));
+	job->differ = calloc(n / 64 + 1, sizeof(*job->differ));
+	if (!job->sums || !job->todo || !job->differ)
 		return -ENOMEM;
 	for (answer = answers; answer; answer = answer->next) {
 		n = sums_in(answer, &sums);
@@ -84,51 +85,52 @@ static int take_sums(const struct kernel_answer *answers)
 			if (sums[i].frame >= frames_per_slab() || !sums[i].length ||
 			    sums[i].offset + sums[i].length > FARSWAP_FRAME_BYTES)
 				return -EBADMSG;
-			r->todo[r->n_sums / 64] |= 1ull << r->n_sums % 64;
-			r->sums[r->n_sums++] = sums[i];
+			job->todo[job->n_sums / 64] |= 1ull << job->n_sums % 64;
+			job->sums[job->n_sums++] = sums[i];
 		}
 	}
-	qsort(r->sums, r->n_sums, sizeof(*r->sums), by_place);
+	qsort(job->sums, job->n_sums, sizeof(*job->sums), by_place);
 	return 0;
 }
 
 static void on_sums(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
-	(void)arg;
-	repair_answered();
+	struct repair_job *job = arg;
+
+	repair_answered(job);
 	if (!error) {
-		error = take_sums(answers);
+		error = take_sums(job, answers);
 		why = strerror(-error);
 	}
 	if (error)
-		repair_fail("sums not read: %s", why);
+		repair_fail(job, "sums not read: %s", why);
 	else
-		r->step = REPAIR_PUSH;
+		job->step = REPAIR_PUSH;
 }
 
-void copy_ask_sums(void)
+void copy_ask_sums(struct repair_job *job)
 {
 	struct nl_msg *msg = device_msg(FARSWAP_CMD_SUM_GET, 1);
 
 	if (msg)
-		nla_put_u64(msg, FARSWAP_A_EXTENT, r->extent);
-	repair_call(msg, on_sums);
+		nla_put_u64(msg, FARSWAP_A_EXTENT, job->extent);
+	repair_call(job, msg, on_sums);
 }
 
-static bool was_tried(uint32_t peer)
+static bool was_tried(const struct repair_job *job, uint32_t peer)
 {
 	unsigned int i;
 
-	for (i = 0; i < r->n_tried; i++)
-		if (r->tried[i].peer == peer)
+	for (i = 0; i < job->n_tried; i++)
+		if (job->tried[i].peer == peer)
 			return true;
 	return false;
 }
 
 /* not the peer except; 0: none */
-static uint32_t choose_source(uint32_t except)
+static uint32_t choose_source(const struct repair_job *job, uint32_t except)
 {
-	const struct device_extent *extent = extent_numbered(r->extent);
+	const struct device_extent *extent = extent_numbered(job->extent);
 	struct plan_source sources[FARSWAP_COPIES_MAX];
 	unsigned int i;
 	int chosen;
@@ -136,7 +138,7 @@ static uint32_t choose_source(uint32_t except)
 	for (i = 0; extent && i < extent->n; i++) {
 		const struct device_peer *peer = peer_numbered(extent->members[i].peer);
 
-		sources[i].usable = peer && peer_is_well(peer) && peer->number != except && !was_tried(peer->number);
+		sources[i].usable = peer && peer_is_well(peer) && peer->number != except && !was_tried(job, peer->number);
 		sources[i].missed = extent->members[i].missed;
 		sources[i].failed_ns = peer ? peer->push_failed_ns : 0;
 	}
@@ -145,17 +147,17 @@ static uint32_t choose_source(uint32_t except)
 }
 
 /* nothing more of the present source, except what it has not been asked for yet because others had pushed it before */
-static void leave_source(bool gave)
+static void leave_source(struct repair_job *job, bool gave)
 {
-	if (r->source && (!gave || r->alone) && r->n_tried < FARSWAP_COPIES_MAX) {
-		r->tried[r->n_tried].peer = r->source;
-		r->tried[r->n_tried++].gave = gave;
+	if (job->source && (!gave || job->alone) && job->n_tried < FARSWAP_COPIES_MAX) {
+		job->tried[job->n_tried].peer = job->source;
+		job->tried[job->n_tried++].gave = gave;
 	}
-	r->alone = gave;
-	r->source = 0;
-	r->has_queue = false;
-	r->has_token = false;
-	r->failures = 0;
+	job->alone = gave;
+	job->source = 0;
+	job->has_queue = false;
+	job->has_token = false;
+	job->failures = 0;
 }
 
 static const struct device_member *member_of(const struct device_extent *extent, uint32_t peer)
@@ -168,28 +170,28 @@ static const struct device_member *member_of(const struct device_extent *extent,
 	return NULL;
 }
 
-static void push_failed(struct link *link, const union farswap_msg *answer)
+static void push_failed(struct repair_job *job, struct link *link, const union farswap_msg *answer)
 {
-	struct device_peer *target = peer_numbered(r->target), *source = peer_numbered(r->source);
+	struct device_peer *target = peer_numbered(job->target), *source = peer_numbered(job->source);
 	unsigned int code = answer ? le16toh(answer->reject.code) : 0;
-	bool other_source = choose_source(r->source) != 0;
+	bool other_source = choose_source(job, job->source) != 0;
 	char text[160];
 
-	farswap_log_limited(&limit, "%s: extent %" PRIu64 ": push from %s: %s", device.name, r->extent, link->node->name,
+	farswap_log_limited(&limit, "%s: extent %" PRIu64 ": push from %s: %s", device.name, job->extent, link->node->name,
 			    repair_refusal(link, answer, text, sizeof(text)));
-	r->has_queue = false;
-	r->has_token = false;
-	r->failures++;
-	switch (plan_push_failed(code, target && peer_is_well(target), other_source, r->failures)) {
+	job->has_queue = false;
+	job->has_token = false;
+	job->failures++;
+	switch (plan_push_failed(code, target && peer_is_well(target), other_source, job->failures)) {
 	case PUSH_AGAIN:
 		break;
 	case PUSH_OTHER_SOURCE:
-		leave_source(false);
+		leave_source(job, false);
 		break;
 	case PUSH_OTHER_TARGET:
 		if (target)
 			build_refused(target, repair_refusal(link, answer, text, sizeof(text)));
-		repair_fail("no push to %s", target ? target->link->node->name : "a lost donor");
+		repair_fail(job, "no push to %s", target ? target->link->node->name : "a lost donor");
 		break;
 	case PUSH_OTHER_SLAB:
 		/* if both answer, the way between them may be at fault: others are tried first */
@@ -197,60 +199,60 @@ static void push_failed(struct link *link, const union farswap_msg *answer)
 			source->push_failed_ns = farswap_now_ns();
 		if (code && target)
 			build_refused(target, repair_refusal(link, answer, text, sizeof(text)));
-		repair_fail("what %s still pushes is not known", link->node->name);
+		repair_fail(job, "what %s still pushes is not known", link->node->name);
 		break;
 	}
 }
 
 static void on_pushed(struct link *link, const union farswap_msg *answer, void *arg)
 {
-	struct device_peer *source = peer_numbered(r->source);
+	struct repair_job *job = arg;
+	struct device_peer *source = peer_numbered(job->source);
 
-	(void)arg;
-	repair_answered();
+	repair_answered(job);
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
-		push_failed(link, answer);
+		push_failed(job, link, answer);
 		return;
 	}
-	if (le64toh(answer->push.offset) != r->run.offset || le64toh(answer->push.bytes) != r->run.bytes) {
-		repair_fail("%s pushed something else than it was asked to", link->node->name);
+	if (le64toh(answer->push.offset) != job->run.offset || le64toh(answer->push.bytes) != job->run.bytes) {
+		repair_fail(job, "%s pushed something else than it was asked to", link->node->name);
 		return;
 	}
 	if (source)
 		source->push_failed_ns = 0;
-	r->has_queue = true;
-	r->failures = 0;
-	r->at = r->run.next;
-	r->bytes += r->run.bytes;
+	job->has_queue = true;
+	job->failures = 0;
+	job->at = job->run.next;
+	repair->bytes += job->run.bytes;
 }
 
 static void on_token(struct link *link, const union farswap_msg *answer, void *arg)
 {
+	struct repair_job *job = arg;
 	char text[160];
 
-	(void)arg;
-	repair_answered();
+	repair_answered(job);
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
-		if (peer_numbered(r->target))	/* another is tried next */
-			build_refused(peer_numbered(r->target), repair_refusal(link, answer, text, sizeof(text)));
-		repair_fail("no token of %s: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
+		if (peer_numbered(job->target))	/* another is tried next */
+			build_refused(peer_numbered(job->target), repair_refusal(link, answer, text, sizeof(text)));
+		repair_fail(job, "no token of %s: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
 		return;
 	}
-	memcpy(r->token, answer->token.token, sizeof(r->token));
-	r->has_token = true;
+	memcpy(job->token, answer->token.token, sizeof(job->token));
+	job->has_token = true;
 }
 
-static void ask_token(struct device_peer *target)
+static void ask_token(struct repair_job *job, struct device_peer *target)
 {
 	union farswap_msg msg;
 
 	farswap_msg_make(&msg, FARSWAP_MSG_TOKEN, 0);
 	msg.token.session = htole64(target->session);
-	if (!repair_ask(target, &msg, on_token))
-		repair_fail("%s cannot be asked for a token", target->link->node->name);
+	if (!repair_ask(job, target, &msg, on_token))
+		repair_fail(job, "%s cannot be asked for a token", target->link->node->name);
 }
 
-static void push(struct device_peer *source, const struct device_member *member, struct device_peer *target)
+static void push(struct repair_job *job, struct device_peer *source, const struct device_member *member, struct device_peer *target)
 {
 	union farswap_msg msg;
 	bool sent;
@@ -258,20 +260,20 @@ static void push(struct device_peer *source, const struct device_member *member,
 	farswap_msg_make(&msg, FARSWAP_MSG_PUSH, 0);
 	msg.push.session = htole64(source->session);
 	msg.push.slab = htole64(member->slab);
-	msg.push.offset = htole64(r->run.offset);
-	msg.push.bytes = htole64(r->run.bytes);
+	msg.push.offset = htole64(job->run.offset);
+	msg.push.bytes = htole64(job->run.bytes);
 	msg.push.to_session = htole64(target->session);
-	msg.push.remote = htole64(r->copy.address + r->run.offset);
-	msg.push.rkey = htole32(r->copy.rkey);
+	msg.push.remote = htole64(job->copy.address + job->run.offset);
+	msg.push.rkey = htole32(job->copy.rkey);
 	msg.push.to_port = htole16(farswapd.conf.port);
 	farswap_addr_wire(&target->link->node->addr, msg.push.to_address);
-	if (!r->has_queue)
-		memcpy(msg.push.token, r->token, sizeof(r->token));
-	r->has_token = false;
-	sent = repair_ask(source, &msg, on_pushed);
+	if (!job->has_queue)
+		memcpy(msg.push.token, job->token, sizeof(job->token));
+	job->has_token = false;
+	sent = repair_ask(job, source, &msg, on_pushed);
 	explicit_bzero(&msg, sizeof(msg));
 	if (!sent)
-		leave_source(false);	/* nothing of it is under way */
+		leave_source(job, false);	/* nothing of it is under way */
 	device_kick();
 }
 
@@ -289,111 +291,131 @@ static bool too_early(void)
 {
 	uint64_t now = farswap_now_ns();
 
-	if (now >= r->due_ns)
+	if (now >= repair->due_ns)
 		return false;
-	farswapd_timer(&pacer, (r->due_ns - now) / 1000 + 1, on_pacer, NULL);
+	farswapd_timer(&pacer, (repair->due_ns - now) / 1000 + 1, on_pacer, NULL);
 	return true;
 }
 
-static void push_next(struct device_peer *target)
+/* one that makes a missing copy before one that moves a copy, and of these who could push first */
+static bool comes_before(const struct repair_job *one, const struct repair_job *other)
 {
-	const struct device_extent *extent = extent_numbered(r->extent);
+	return !one->leaver != !other->leaver ? !one->leaver : one->turn < other->turn;
+}
+
+/* pieces go one after another: more at once would share the same wires */
+static bool has_turn(struct repair_job *job)
+{
+	const struct repair_job *other;
+
+	if (!job->turn)
+		job->turn = ++repair->turns;
+	for (other = repair->jobs; other < repair->jobs + REPAIR_JOBS; other++)
+		if (other != job && other->step == REPAIR_PUSH && (other->waiting || (other->turn && comes_before(other, job))))
+			return false;
+	return true;
+}
+
+static void push_next(struct repair_job *job, struct device_peer *target)
+{
+	const struct device_extent *extent = extent_numbered(job->extent);
 	struct device_peer *source;
 
-	if (!plan_run(r->sums, r->todo, r->n_sums, r->at, PIECE_BYTES, GAP_BYTES, &r->run)) {
-		r->step = REPAIR_CHECK;
-		r->at = r->n_sums;
+	if (!plan_run(job->sums, job->todo, job->n_sums, job->at, PIECE_BYTES, GAP_BYTES, &job->run)) {
+		job->step = REPAIR_CHECK;
+		job->at = job->n_sums;
 		device_kick();
 		return;
 	}
-	if (!r->source)
-		r->source = choose_source(0);
-	source = r->source ? peer_numbered(r->source) : NULL;
+	if (!job->source)
+		job->source = choose_source(job, 0);
+	source = job->source ? peer_numbered(job->source) : NULL;
 	if (!source) {
-		repair_fail("no live copy can be pushed from");
+		repair_fail(job, "no live copy can be pushed from");
 		return;
 	}
-	if (!member_of(extent, r->source) || !peer_is_well(source)) {
-		leave_source(false);
+	if (!member_of(extent, job->source) || !peer_is_well(source)) {
+		leave_source(job, false);
 		device_kick();
 		return;
 	}
-	if (!r->has_queue && !r->has_token) {
-		ask_token(target);
+	if (!job->has_queue && !job->has_token) {
+		ask_token(job, target);
 		return;
 	}
 	if (too_early())
 		return;
-	r->due_ns = plan_pace(r->due_ns, farswap_now_ns(), r->run.bytes, farswapd.conf.repair_rate);
-	push(source, member_of(extent, r->source), target);
+	repair->due_ns = plan_pace(repair->due_ns, farswap_now_ns(), job->run.bytes, farswapd.conf.repair_rate);
+	push(job, source, member_of(extent, job->source), target);
 }
 
-static bool is_todo(size_t i)
+static bool is_todo(const struct repair_job *job, size_t i)
 {
-	return r->todo[i / 64] >> i % 64 & 1;
+	return job->todo[i / 64] >> i % 64 & 1;
 }
 
 /* a PUSH may be in the air: the try fails when it is answered */
-static void check_failed(const struct link *link, const char *why)
+static void check_failed(struct repair_job *job, const struct link *link, const char *why)
 {
-	if (!r->check_why[0])
-		snprintf(r->check_why, sizeof(r->check_why), "not checked by %s: %s", link->node->name, why);
+	if (!job->check_why[0])
+		snprintf(job->check_why, sizeof(job->check_why), "not checked by %s: %s", link->node->name, why);
 }
 
-static void take_check(const struct link *link, const struct repair_check *check, const union farswap_msg *answer)
+static void take_check(struct repair_job *job, const struct link *link, const struct repair_check *check, const union farswap_msg *answer)
 {
 	char text[160];
 	size_t i, n = 0;
 
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
-		check_failed(link, repair_refusal(link, answer, text, sizeof(text)));
+		check_failed(job, link, repair_refusal(link, answer, text, sizeof(text)));
 		return;
 	}
 	for (i = check->from; i < check->to; i++) {
-		if (!is_todo(i))
+		if (!is_todo(job, i))
 			continue;
 		if (answer->checked.differ[n / 8] >> n % 8 & 1)
-			r->differ[i / 64] |= 1ull << i % 64;
+			job->differ[i / 64] |= 1ull << i % 64;
 		n++;
 	}
 	if (n != le32toh(answer->checked.n))
-		check_failed(link, "it answers something else than it was asked");
+		check_failed(job, link, "it answers something else than it was asked");
 }
 
 static void on_checked(struct link *link, const union farswap_msg *answer, void *arg)
 {
 	struct repair_check *check = arg;
+	struct repair_job *job = check->job;
 
 	device.in_air--;
-	check->asked = false;
-	if (check->try == r->try)
-		take_check(link, check, answer);
+	check->job = NULL;
+	if (check->try == job->try)
+		take_check(job, link, check, answer);
 	device_kick();
 }
 
-static bool checks_in_air(void)
+static bool checks_in_air(const struct repair_job *job)
 {
 	const struct repair_check *check;
 
-	for (check = r->checks; check < r->checks + REPAIR_CHECKS_MAX; check++)
-		if (check->asked && check->try == r->try)
+	for (check = repair->checks; check < repair->checks + REPAIR_CHECKS_MAX; check++)
+		if (check->job == job && check->try == job->try)
 			return true;
 	return false;
 }
 
 /* a member that has not pushed what it has, live or not, unless it is gone for good */
-static const struct device_peer *not_asked(void)
+static const struct device_peer *not_asked(const struct repair_job *job)
 {
-	const struct device_extent *extent = extent_numbered(r->extent);
+	const struct device_extent *extent = extent_numbered(job->extent);
 	unsigned int i, k;
 
 	for (i = 0; extent && i < extent->n; i++) {
 		const struct device_peer *peer = peer_numbered(extent->members[i].peer);
 
-		for (k = 0; k < r->n_tried; k++)
-			if (r->tried[k].peer == extent->members[i].peer && r->tried[k].gave)
+		for (k = 0; k < job->n_tried; k++)
+			if (job->tried[k].peer == extent->members[i].peer && job->tried[k].gave)
 				break;
-		if (k == r->n_tried && peer && !(peer->closed && peer_standing(peer->number) == STANDING_LOST))
+		if (k == job->n_tried && peer && !(peer->closed && peer_standing(peer->number) == STANDING_LOST))
 			return peer;
 	}
 	return NULL;
@@ -403,35 +425,35 @@ static const struct device_peer *not_asked(void)
  * All that was pushed is checked: what differs is pushed again from another member, while there is one. The new copy counts as
  * whole from SET on, so a member that may still have what differs is waited for.
  */
-static void advance_round(void)
+static void advance_round(struct repair_job *job)
 {
-	struct device_extent *extent = extent_numbered(r->extent);
-	size_t words = r->n_sums / 64 + 1, i, differ = 0;
+	struct device_extent *extent = extent_numbered(job->extent);
+	size_t words = job->n_sums / 64 + 1, i, differ = 0;
 	const struct device_peer *other;
 
-	for (i = 0; i < r->n_sums; i++)
-		differ += r->differ[i / 64] >> i % 64 & 1;
-	leave_source(true);
-	r->source = differ ? choose_source(0) : 0;
-	other = differ && !r->source ? not_asked() : NULL;
+	for (i = 0; i < job->n_sums; i++)
+		differ += job->differ[i / 64] >> i % 64 & 1;
+	leave_source(job, true);
+	job->source = differ ? choose_source(job, 0) : 0;
+	other = differ && !job->source ? not_asked(job) : NULL;
 	if (other) {
-		repair_fail("%zu of %zu pages differ, and %s does not push what it has", differ, r->n_sums, other->link->node->name);
+		repair_fail(job, "%zu of %zu pages differ, and %s does not push what it has", differ, job->n_sums, other->link->node->name);
 		if (extent && other->state != PEER_LIVE)
 			extent->retry_ns = farswap_now_ns() + AWAY_NS;
 		return;
 	}
-	if (!r->source) {
+	if (!job->source) {
 		if (differ)
 			farswap_log("%s: extent %" PRIu64 ": %zu of %zu pages that nobody has right any more: reads of them fail",
-				    device.name, r->extent, differ, r->n_sums);
-		r->nobody_has = differ;
-		r->step = REPAIR_SET;
+				    device.name, job->extent, differ, job->n_sums);
+		job->nobody_has = differ;
+		job->step = REPAIR_SET;
 	} else {
-		memcpy(r->todo, r->differ, words * sizeof(*r->todo));
-		memset(r->differ, 0, words * sizeof(*r->differ));
-		r->at = 0;
-		r->checked = 0;
-		r->step = REPAIR_PUSH;
+		memcpy(job->todo, job->differ, words * sizeof(*job->todo));
+		memset(job->differ, 0, words * sizeof(*job->differ));
+		job->at = 0;
+		job->checked = 0;
+		job->step = REPAIR_PUSH;
 	}
 	device_kick();
 }
@@ -440,63 +462,68 @@ static struct repair_check *free_check(void)
 {
 	struct repair_check *check;
 
-	for (check = r->checks; check < r->checks + REPAIR_CHECKS_MAX; check++)
-		if (!check->asked)
+	for (check = repair->checks; check < repair->checks + REPAIR_CHECKS_MAX; check++)
+		if (!check->job)
 			return check;
 	return NULL;
 }
 
 /* one CHECK more, of the next sums that were pushed; false: there are none, or it cannot be asked */
-static bool ask_check(struct device_peer *target, struct repair_check *check)
+static bool ask_check(struct repair_job *job, struct device_peer *target, struct repair_check *check)
 {
 	union farswap_msg msg;
 	size_t i;
 
 	farswap_msg_make(&msg, FARSWAP_MSG_CHECK, 0);
 	msg.check.session = htole64(target->session);
-	msg.check.slab = htole64(r->copy.slab);
-	for (i = r->checked; i < r->at; i++)
-		if (is_todo(i) && !farswap_msg_add_sum(&msg, r->sums[i].frame, r->sums[i].offset, r->sums[i].length, r->sums[i].sum))
+	msg.check.slab = htole64(job->copy.slab);
+	for (i = job->checked; i < job->at; i++)
+		if (is_todo(job, i) && !farswap_msg_add_sum(&msg, job->sums[i].frame, job->sums[i].offset, job->sums[i].length, job->sums[i].sum))
 			break;
-	*check = (struct repair_check) { .try = r->try, .from = r->checked, .to = i };
-	r->checked = i;
+	*check = (struct repair_check) { .try = job->try, .from = job->checked, .to = i };
+	job->checked = i;
 	if (!msg.check.n)
 		return false;
-	check->asked = link_request(target->link, &msg, on_checked, check);
-	device.in_air += check->asked;
-	if (!check->asked)
-		check_failed(target->link, "it cannot be asked");
-	return check->asked;
-}
-
-/* several at once: one alone would wait for the way there and back each time. True: one has failed, and so has the try. */
-static bool check_pushed(struct device_peer *target)
-{
-	struct repair_check *check;
-
-	while (!r->check_why[0] && (check = free_check()) && ask_check(target, check))
-		;
-	if (!r->check_why[0])
+	if (!link_request(target->link, &msg, on_checked, check)) {
+		check_failed(job, target->link, "it cannot be asked");
 		return false;
-	if (!r->waiting)
-		repair_fail("%s", r->check_why);
+	}
+	check->job = job;
+	device.in_air++;
 	return true;
 }
 
-void copy_push(struct device_peer *target)
+/* several at once: one alone would wait for the way there and back each time. True: one has failed, and so has the try. */
+static bool check_pushed(struct repair_job *job, struct device_peer *target)
 {
-	if (!check_pushed(target) && !r->waiting)
-		push_next(target);
+	struct repair_check *check;
+
+	while (!job->check_why[0] && (check = free_check()) && ask_check(job, target, check))
+		;
+	if (!job->check_why[0])
+		return false;
+	if (!job->waiting)
+		repair_fail(job, "%s", job->check_why);
+	return true;
 }
 
-void copy_check(struct device_peer *target)
+void copy_push(struct repair_job *job, struct device_peer *target)
 {
-	if (!check_pushed(target) && r->checked == r->n_sums && !checks_in_air())
-		advance_round();
+	if (!check_pushed(job, target) && !job->waiting && has_turn(job))
+		push_next(job, target);
+}
+
+void copy_check(struct repair_job *job, struct device_peer *target)
+{
+	if (!check_pushed(job, target) && job->checked == job->n_sums && !checks_in_air(job))
+		advance_round(job);
 }
 
 void copy_reset(void)
 {
-	copy_forget();
+	struct repair_job *job;
+
+	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
+		copy_forget(job);
 	pacer = sd_event_source_disable_unref(pacer);
 }

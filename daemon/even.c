@@ -66,7 +66,7 @@ void even_look(void)
 
 	if (peer_count(PEER_SUSPECT))
 		device.even.balance = (struct balance) { .next_ns = device.even.balance.next_ns };	/* nothing is usual now */
-	if (!farswapd.conf.rebalance || device.stale || device.unsettled || device.repair.step != REPAIR_IDLE || build_active())
+	if (!farswapd.conf.rebalance || device.stale || device.unsettled || !repair_is_idle() || build_active())
 		return;
 	n = look_at_donors(donors, map);
 	if (!balance_next(&device.even.balance, donors, n, farswap_now_ns(), &move))

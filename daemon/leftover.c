@@ -10,7 +10,7 @@
 #include "device.h"
 #include "farswapd.h"
 
-static struct device_repair *const r = &device.repair;
+static struct device_repair *const repair = &device.repair;
 
 void leftover_keep(const struct repair_slab *slab)
 {
@@ -18,9 +18,9 @@ void leftover_keep(const struct repair_slab *slab)
 
 	/* there is a place: no copy is begun without one */
 	for (i = 0; i < REPAIR_ORPHANS_MAX; i++) {
-		if (r->orphans[i].peer)
+		if (repair->orphans[i].peer)
 			continue;
-		r->orphans[i] = *slab;
+		repair->orphans[i] = *slab;
 		return;
 	}
 }
@@ -30,7 +30,7 @@ unsigned int leftover_at(const struct device_peer *peer)
 	unsigned int i, n = 0;
 
 	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
-		n += r->orphans[i].peer && peer_live(r->orphans[i].peer) == peer;
+		n += repair->orphans[i].peer && peer_live(repair->orphans[i].peer) == peer;
 	return n;
 }
 
@@ -43,8 +43,8 @@ void leftover_renumber(const struct device_peer *former)
 		if (peer != former && peer->state != PEER_FREE && peer_same_session(peer, former) && (!last || peer->number > last->number))
 			last = peer;
 	for (i = 0; last && i < REPAIR_ORPHANS_MAX; i++)
-		if (r->orphans[i].peer == former->number)
-			r->orphans[i].peer = last->number;
+		if (repair->orphans[i].peer == former->number)
+			repair->orphans[i].peer = last->number;
 }
 
 /* donors number their slabs themselves: two may have the same number. A peer that is not known may be any. */
@@ -79,12 +79,11 @@ static bool give_back(const struct device_peer *peer, uint64_t slab)
 	unsigned int i;
 
 	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
-		if (r->orphans[i].peer && is_same(peer->number, slab, r->orphans[i].peer, r->orphans[i].slab))
+		if (repair->orphans[i].peer && is_same(peer->number, slab, repair->orphans[i].peer, repair->orphans[i].slab))
 			return true;
-	if (is_member(peer->number, slab) || (r->copy.peer && is_same(peer->number, slab, r->copy.peer, r->copy.slab)) ||
-	    (r->ahead.slab.peer && is_same(peer->number, slab, r->ahead.slab.peer, r->ahead.slab.slab)))
+	if (is_member(peer->number, slab))
 		return true;
-	if (r->copy.peer || r->ahead.slab.peer || r->step != REPAIR_IDLE || leftover_waiting() >= REPAIR_ORPHANS_MAX - 2)
+	if (!repair_is_idle() || leftover_waiting() >= REPAIR_ORPHANS_MAX - 2)
 		return false;		/* places are left for the next copy, and for what it takes the place of */
 	leftover_keep(&(struct repair_slab) { .peer = peer->number, .slab = slab });
 	return true;
@@ -141,7 +140,7 @@ unsigned int leftover_waiting(void)
 	unsigned int i, left = 0;
 
 	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
-		left += r->orphans[i].peer != 0;
+		left += repair->orphans[i].peer != 0;
 	return left;
 }
 
@@ -150,8 +149,8 @@ unsigned int leftover_release(void)
 	unsigned int i;
 
 	for (i = 0; i < REPAIR_ORPHANS_MAX; i++)
-		if (r->orphans[i].peer)
-			release_orphan(&r->orphans[i]);
+		if (repair->orphans[i].peer)
+			release_orphan(&repair->orphans[i]);
 	return leftover_waiting();
 }
 
@@ -201,7 +200,7 @@ void leftover_advance(void)
 {
 	struct device_peer *peer;
 
-	if (device.stale || build_active() || r->step != REPAIR_IDLE || r->waiting || r->ahead.waiting)
+	if (device.stale || build_active() || !repair_is_idle())
 		return;
 	for (peer = device.peers; peer < device.peers + DEVICE_PEERS_MAX; peer++)
 		if (peer->state == PEER_LIVE && peer_is_well(peer) && !peer->swept && !peer->listing)

@@ -19,7 +19,14 @@
 
 #define WRITE_BYTES	(256u << 10)	/* of one work request */
 #define WRITES_MAX	32		/* in flight: 8 MiB, as this waits its turn on a busy host to post more */
-#define RESOLVE_MS	2000
+/*
+ * The kernel hears of a neighbour's address, or looks again when this time is over: one that comes just between its look and its waiting
+ * is heard of by the second only.
+ */
+#define RESOLVE_MS	250
+#define RESOLVE_TRIES	8
+#define ROUTE_MS	2000
+#define ACK_TIMEOUT	17		/* 4.096 us * 2^this, 0.5 s: as the module's. The RDMA CM's own, 2.1 s, is what one lost packet would cost */
 #define ANSWER_LIMIT	SECONDS(15)	/* a manager waits for 20 s */
 #define IDLE_LIMIT	SECONDS(10)
 #define PUSHES_MAX	64		/* queue pairs, of all sessions */
@@ -37,6 +44,7 @@ struct push {
 	enum push_state state;
 	struct session *session;
 	struct rdma_cm_id *id;
+	unsigned int tries;		/* of its address, to be resolved */
 	struct ibv_comp_channel *done_channel;
 	struct ibv_cq *cq;
 	sd_event_source *done_io;
@@ -256,13 +264,27 @@ static int connect_queue_pair(struct push *push)
 	return ret;
 }
 
+static int resolve(struct push *push)
+{
+	union farswap_addr from = farswapd.self->addr, to = push->order.to;
+	struct sockaddr *source = from.sa.sa_family == to.sa.sa_family ? &from.sa : NULL;
+
+	from.in.sin_port = 0;
+	return rdma_resolve_addr(push->id, source, &to.sa, RESOLVE_MS) ? -errno : 0;
+}
+
+static int error_of(int status)
+{
+	return status < 0 && status != -1 ? status : -EHOSTUNREACH;
+}
+
 static void on_event(struct push *push, enum rdma_cm_event_type type, int status)
 {
 	int ret = 0;
 
 	switch (type) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
-		ret = rdma_resolve_route(push->id, RESOLVE_MS) ? -errno : 0;
+		ret = rdma_resolve_route(push->id, ROUTE_MS) ? -errno : 0;
 		break;
 	case RDMA_CM_EVENT_ROUTE_RESOLVED:
 		ret = connect_queue_pair(push);
@@ -272,10 +294,12 @@ static void on_event(struct push *push, enum rdma_cm_event_type type, int status
 		post(push);
 		return;
 	case RDMA_CM_EVENT_ADDR_ERROR:
+		ret = status == -ETIMEDOUT && ++push->tries < RESOLVE_TRIES ? resolve(push) : error_of(status);
+		break;
 	case RDMA_CM_EVENT_ROUTE_ERROR:
 	case RDMA_CM_EVENT_UNREACHABLE:
 	case RDMA_CM_EVENT_CONNECT_ERROR:
-		ret = status < 0 && status != -1 ? status : -EHOSTUNREACH;
+		ret = error_of(status);
 		break;
 	case RDMA_CM_EVENT_REJECTED:
 		ret = -ECONNREFUSED;
@@ -332,19 +356,19 @@ static int open_channel(void)
 	return ret;
 }
 
-static int resolve(struct push *push)
+static int begin(struct push *push)
 {
-	union farswap_addr from = farswapd.self->addr, to = push->order.to;
-	struct sockaddr *source = from.sa.sa_family == to.sa.sa_family ? &from.sa : NULL;
+	uint8_t ack_timeout = ACK_TIMEOUT;
 
-	from.in.sin_port = 0;
 	if (farswapd_timer(&push->timer, ANSWER_LIMIT, on_timer, push) < 0)
 		return -ENOMEM;
 	if (rdma_create_id(channel, &push->id, push, RDMA_PS_TCP)) {
 		push->id = NULL;
 		return -errno;
 	}
-	return rdma_resolve_addr(push->id, source, &to.sa, RESOLVE_MS) ? -errno : 0;
+	if (rdma_set_option(push->id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &ack_timeout, sizeof(ack_timeout)))
+		return -errno;
+	return resolve(push);
 }
 
 static struct push *find(const struct session *session, uint64_t to_session)
@@ -373,7 +397,7 @@ static unsigned int start_new(struct session *session, const struct push_order *
 	push->order = *order;
 	push->next = pushes;
 	pushes = push;
-	ret = resolve(push);
+	ret = begin(push);
 	if (ret) {
 		push_free(push);
 		*number = (uint64_t)-ret;

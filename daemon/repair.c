@@ -17,9 +17,10 @@
 
 #define NO_TARGET_NS	5000000000ull
 #define RATE_BYTES	(1ull << 20)	/* a rate is told from then on */
+#define LOOK_NS		50000000ull
 #define TRIES_A_TURN	16	/* extents for which a target is looked for */
 
-static struct device_repair *const r = &device.repair;
+static struct device_repair *const repair = &device.repair;
 static struct farswap_log_limit limit = FARSWAP_LOG_LIMIT;
 
 const char *repair_step_text(enum repair_step step)
@@ -42,34 +43,34 @@ const char *repair_step_text(enum repair_step step)
 /* --- the end of a try --- */
 
 /* the one door of success and failure alike */
-static void over(void)
+static void over(struct repair_job *job)
 {
-	if (r->copy.peer)
-		leftover_keep(&r->copy);	/* goes back, unless the extents, read anew, have it; so the next one */
-	if (r->moved.peer)
-		leftover_keep(&r->moved);
-	memset(&r->copy, 0, sizeof(r->copy));
-	memset(&r->moved, 0, sizeof(r->moved));
-	copy_forget();
-	even_over(r->extent);
-	r->step = REPAIR_IDLE;
+	if (job->copy.peer)
+		leftover_keep(&job->copy);	/* goes back, unless the extents, read anew, have it; so the next one */
+	if (job->moved.peer)
+		leftover_keep(&job->moved);
+	memset(&job->copy, 0, sizeof(job->copy));
+	memset(&job->moved, 0, sizeof(job->moved));
+	copy_forget(job);
+	even_over(job->extent);
+	job->step = REPAIR_IDLE;
 	device.stale = true;
 	device_kick();
 }
 
-void repair_fail(const char *format, ...)
+void repair_fail(struct repair_job *job, const char *format, ...)
 {
-	struct device_extent *extent = extent_numbered(r->extent);
-	int n = snprintf(r->why, sizeof(r->why), "extent %" PRIu64 ": ", r->extent);
+	struct device_extent *extent = extent_numbered(job->extent);
+	int n = snprintf(repair->why, sizeof(repair->why), "extent %" PRIu64 ": ", job->extent);
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(r->why + n, sizeof(r->why) - (size_t)n, format, args);
+	vsnprintf(repair->why + n, sizeof(repair->why) - (size_t)n, format, args);
 	va_end(args);
-	farswap_log_limited(&limit, "%s: %s", device.name, r->why);
+	farswap_log_limited(&limit, "%s: %s", device.name, repair->why);
 	if (extent)
 		extent->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
-	over();
+	over(job);
 }
 
 const char *repair_refusal(const struct link *link, const union farswap_msg *answer, char *text, size_t size)
@@ -83,36 +84,75 @@ const char *repair_refusal(const struct link *link, const union farswap_msg *ans
 
 /* --- requests: at most one is in the air, but for CHECKs and the GRANT ahead --- */
 
-bool repair_ask(struct device_peer *peer, union farswap_msg *msg, link_answer answer)
+bool repair_ask(struct repair_job *job, struct device_peer *peer, union farswap_msg *msg, link_answer answer)
 {
-	r->waiting = link_request(peer->link, msg, answer, NULL);
-	device.in_air += r->waiting;
-	return r->waiting;
+	job->waiting = link_request(peer->link, msg, answer, job);
+	device.in_air += job->waiting;
+	return job->waiting;
 }
 
-void repair_answered(void)
+void repair_answered(struct repair_job *job)
 {
-	r->waiting = false;
+	job->waiting = false;
 	device.in_air--;
 	device_kick();
 }
 
-void repair_call(struct nl_msg *msg, kernel_done done)
+void repair_call(struct repair_job *job, struct nl_msg *msg, kernel_done done)
 {
-	r->waiting = true;
+	job->waiting = true;
 	device.in_air++;
-	kernel_call(msg, done, NULL);
+	kernel_call(msg, done, job);
 }
 
-static struct nl_msg *extent_msg(int cmd, uint32_t generation)
+static struct nl_msg *extent_msg(const struct repair_job *job, int cmd, uint32_t generation)
 {
 	struct nl_msg *msg = device_msg(cmd, 0);
 
 	if (msg) {
-		nla_put_u64(msg, FARSWAP_A_EXTENT, r->extent);
+		nla_put_u64(msg, FARSWAP_A_EXTENT, job->extent);
 		nla_put_u32(msg, FARSWAP_A_GENERATION, generation);
 	}
 	return msg;
+}
+
+/* --- the jobs --- */
+
+bool repair_is_busy(const struct repair_job *job)
+{
+	return job->step != REPAIR_IDLE || job->waiting;
+}
+
+bool repair_is_idle(void)
+{
+	const struct repair_job *job;
+
+	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
+		if (repair_is_busy(job))
+			return false;
+	return true;
+}
+
+/* that has the extent in hand, or NULL */
+static const struct repair_job *job_of(uint64_t extent)
+{
+	const struct repair_job *job;
+
+	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
+		if (repair_is_busy(job) && job->extent == extent)
+			return job;
+	return NULL;
+}
+
+/* how many slabs may have to be given back by jobs but for one (NULL: by all): the copy, and what it takes the place of */
+static unsigned int held_beside(const struct repair_job *but)
+{
+	const struct repair_job *job;
+	unsigned int held = 0;
+
+	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
+		held += job != but && repair_is_busy(job) ? 2 : 0;
+	return held;
 }
 
 /* --- what is next --- */
@@ -234,92 +274,58 @@ static struct device_peer *choose_target(const struct device_extent *extent, uns
 	return build_choose(PLACEMENT_POWER_OF_TWO, nodes, n, 1, &chosen) ? map[chosen] : NULL;
 }
 
-/* --- a slab for the next copy, asked for while this one is filled: its donor makes and registers it meanwhile --- */
-
-static bool needs_copy(const struct plan_extent *view)
-{
-	enum extent_step step = plan_extent(view, device.copies);
-
-	return step == EXTENT_REPLACE || step == EXTENT_MOVE;
-}
-
-static void ahead_drop(void)
-{
-	if (r->ahead.slab.peer)
-		leftover_keep(&r->ahead.slab);
-	memset(&r->ahead, 0, sizeof(r->ahead));
-}
-
-/* the target that has granted a slab for the extent as it is now, and r->copy: the slab; NULL: none, what was granted goes back */
-static struct device_peer *ahead_take(const struct device_extent *extent)
-{
-	struct device_peer *target = peer_numbered(r->ahead.slab.peer);
-
-	place(extent);
-	if (!target || target->link->drained || target->link->is_short || r->ahead.extent != extent->number ||
-	    r->ahead.generation != extent->generation || !peer_is_well(target) || is_taken(target)) {
-		ahead_drop();
-		return NULL;
-	}
-	r->copy = r->ahead.slab;
-	r->alone = true;
-	memset(&r->ahead, 0, sizeof(r->ahead));
-	return target;
-}
-
 static void on_opened(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
+	struct repair_job *job = arg;
+
 	(void)answers;
-	(void)arg;
-	repair_answered();
+	repair_answered(job);
 	if (!error) {
-		over();
+		over(job);
 		return;
 	}
-	r->open_ns = farswap_now_ns() + REPAIR_RETRY_NS;
-	repair_fail("not unsealed: %s", why);
+	repair->open_ns = farswap_now_ns() + REPAIR_RETRY_NS;
+	repair_fail(job, "not unsealed: %s", why);
 }
 
 /* false: nothing can be done for it by now */
-static bool begin(struct device_extent *extent, enum extent_step step)
+static bool begin(struct repair_job *job, struct device_extent *extent, enum extent_step step)
 {
 	struct device_peer *target;
 	char why[200];
 
-	r->extent = extent->number;
-	r->generation = extent->generation;
-	r->target = 0;
-	r->leaver = 0;
-	r->renewed = !device.adopted;
-	r->n_located = 0;
-	r->n_gone = 0;
-	r->locating = 0;
+	job->extent = extent->number;
+	job->generation = extent->generation;
+	job->target = 0;
+	job->leaver = 0;
+	job->renewed = !device.adopted;
+	job->n_located = 0;
+	job->n_gone = 0;
+	job->locating = 0;
 	if (step == EXTENT_UNSEAL) {
-		repair_call(extent_msg(FARSWAP_CMD_EXTENT_OPEN, r->generation), on_opened);
+		repair_call(job, extent_msg(job, FARSWAP_CMD_EXTENT_OPEN, job->generation), on_opened);
 		return true;
 	}
 	if (step == EXTENT_SUCCEED) {
-		r->step = REPAIR_LOCATE;
+		job->step = REPAIR_LOCATE;
 		return true;
 	}
-	if (step == EXTENT_DROP && leftover_waiting() + 2 >= REPAIR_ORPHANS_MAX) {
+	if (step == EXTENT_DROP && leftover_waiting() + held_beside(job) + 2 >= REPAIR_ORPHANS_MAX) {
 		extent->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
 		return false;
 	}
 	if (step == EXTENT_DROP) {
-		r->leaver = leaver_of(extent);
-		r->step = REPAIR_SEAL;
+		job->leaver = leaver_of(extent);
+		job->step = REPAIR_SEAL;
 		return true;
 	}
-	target = ahead_take(extent);
-	if (!target)
-		target = choose_target(extent, 0);
+	target = choose_target(extent, held_beside(job));
 	if (target) {
-		r->target = target->number;
-		r->leaver = placed_leaver;
-		r->step = r->copy.peer ? REPAIR_SEAL : REPAIR_GRANT;
-		if (!r->begun_ns)
-			r->begun_ns = farswap_now_ns();
+		job->target = target->number;
+		job->leaver = placed_leaver;
+		job->step = REPAIR_GRANT;
+		if (!repair->begun_ns)
+			repair->begun_ns = farswap_now_ns();
 		return true;
 	}
 	if (even_over(extent->number))
@@ -328,13 +334,13 @@ static bool begin(struct device_extent *extent, enum extent_step step)
 	device_explain(why, sizeof(why));
 	if (device.slab_bytes != farswapd.conf.slab_bytes)
 		snprintf(why, sizeof(why), "slab= in cluster.conf is not the device's");
-	snprintf(r->why, sizeof(r->why), "extent %" PRIu64 ": no donor for another copy%s%s", r->extent, *why ? ": " : "", why);
-	farswap_log_limited(&limit, "%s: %s", device.name, r->why);
+	snprintf(repair->why, sizeof(repair->why), "extent %" PRIu64 ": no donor for another copy%s%s", job->extent, *why ? ": " : "", why);
+	farswap_log_limited(&limit, "%s: %s", device.name, repair->why);
 	return false;
 }
 
-/* what is to be served first, but for one; its view. NULL: nothing now. unsettled: there is something, if not now */
-static struct device_extent *most_urgent(const struct device_extent *but, struct plan_extent *view, bool *unsettled)
+/* what is to be served first, of what no job has in hand; its view. NULL: nothing now. unsettled: there is something, if not now */
+static struct device_extent *most_urgent(struct plan_extent *view, bool *unsettled)
 {
 	struct device_extent *best = NULL;
 	unsigned int rank, best_rank = 0;
@@ -343,11 +349,11 @@ static struct device_extent *most_urgent(const struct device_extent *but, struct
 	size_t i;
 
 	for (i = 0; i < device.table.n; i++) {
-		if (&device.table.extents[i] == but)
+		if (job_of(device.table.extents[i].number))
 			continue;
 		view_of(&device.table.extents[i], &one);
 		*unsettled |= plan_extent(&one, device.copies) != EXTENT_FINE;
-		rank = one.sealed && now < r->open_ns ? 0 : plan_rank(&one, device.copies, now);
+		rank = one.sealed && now < repair->open_ns ? 0 : plan_rank(&one, device.copies, now);
 		if (rank <= best_rank)
 			continue;
 		best_rank = rank;
@@ -357,340 +363,308 @@ static struct device_extent *most_urgent(const struct device_extent *but, struct
 	return best;
 }
 
-static void choose(void)
+/* no look at all extents for each message of the other one, nor one that finds no place for the slabs */
+static bool looks_later(struct repair_job *job)
+{
+	unsigned int held = held_beside(job);
+	uint64_t now = farswap_now_ns();
+
+	if (!held)
+		return false;
+	if (now < job->look_ns || leftover_waiting() + held + 3 >= REPAIR_ORPHANS_MAX)
+		return true;
+	job->look_ns = now + LOOK_NS;
+	return false;
+}
+
+static void choose(struct repair_job *job)
 {
 	struct device_extent *best;
 	struct plan_extent view;
 	double seconds;
 	unsigned int tries = 0, orphans = leftover_release();	/* they are given back when there is nothing else to do, too */
 
-	if (!device.unsettled)
+	if (!device.unsettled || looks_later(job))
 		return;
 	do {
-		device.unsettled = orphans;
-		best = most_urgent(NULL, &view, &device.unsettled);
-	} while (best && !begin(best, plan_extent(&view, device.copies)) && ++tries < TRIES_A_TURN);
+		device.unsettled = orphans || !repair_is_idle();
+		best = most_urgent(&view, &device.unsettled);
+	} while (best && !begin(job, best, plan_extent(&view, device.copies)) && ++tries < TRIES_A_TURN);
 	if (device.unsettled)
 		return;
-	ahead_drop();
-	if (r->bytes) {
-		seconds = (double)(farswap_now_ns() - r->begun_ns) / 1e9;
+	if (repair->bytes) {
+		seconds = (double)(farswap_now_ns() - repair->begun_ns) / 1e9;
 		farswap_log("%s: every extent has its copies again: %.1f MiB pushed in %.1f s, %.1f MiB/s", device.name,
-			    (double)r->bytes / (1 << 20), seconds, (double)r->bytes / (1 << 20) / seconds);
+			    (double)repair->bytes / (1 << 20), seconds, (double)repair->bytes / (1 << 20) / seconds);
 	}
-	r->begun_ns = 0;
-	r->bytes = 0;
-	r->why[0] = 0;
+	repair->begun_ns = 0;
+	repair->bytes = 0;
+	repair->why[0] = 0;
 }
 
 /* --- the steps --- */
 
-/* the slab of a GRANTED; false: it is for something else */
-static bool take_grant(const struct farswap_msg_grant *grant, const struct device_peer *target, uint64_t extent, struct repair_slab *slab)
+/* false: it is for something else */
+static bool take_grant(struct repair_job *job, const struct farswap_msg_grant *grant)
 {
+	const struct device_peer *target = peer_numbered(job->target);
 	struct device_member member;
 
-	if (!target || le64toh(grant->session) != target->session || le64toh(grant->extent) != extent ||
+	if (!target || le64toh(grant->session) != target->session || le64toh(grant->extent) != job->extent ||
 	    le64toh(grant->bytes) != device.slab_bytes)
 		return false;
 	member = build_member(target, grant);
-	*slab = (struct repair_slab) {
+	job->copy = (struct repair_slab) {
 		.peer = member.peer, .slab = member.slab, .incarnation = member.incarnation, .address = member.address,
 		.rkey = member.rkey,
 	};
 	return true;
 }
 
-static void make_grant(union farswap_msg *msg, const struct device_peer *target, uint64_t extent, uint32_t generation)
-{
-	farswap_msg_make(msg, FARSWAP_MSG_GRANT, 0);
-	msg->grant.session = htole64(target->session);
-	msg->grant.extent = htole64(extent);
-	msg->grant.generation = htole32(generation + 1);
-}
-
 static void on_granted(struct link *link, const union farswap_msg *answer, void *arg)
 {
-	struct device_peer *target = peer_numbered(r->target);
+	struct repair_job *job = arg;
+	struct device_peer *target = peer_numbered(job->target);
 	char text[160];
 
-	(void)arg;
-	repair_answered();
+	repair_answered(job);
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
 		if (target)
 			build_refused(target, repair_refusal(link, answer, text, sizeof(text)));
-		repair_fail("no slab of %s: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
+		repair_fail(job, "no slab of %s: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
 		return;
 	}
-	if (!take_grant(&answer->grant, target, r->extent, &r->copy)) {
-		repair_fail("%s grants something else than it was asked for", link->node->name);
+	if (!take_grant(job, &answer->grant)) {
+		repair_fail(job, "%s grants something else than it was asked for", link->node->name);
 		return;
 	}
-	r->alone = true;
-	r->step = r->renewed ? REPAIR_SEAL : REPAIR_RENEW;
+	job->alone = true;
+	job->step = job->renewed ? REPAIR_SEAL : REPAIR_RENEW;
 }
 
-static void grant(struct device_peer *target)
+static void grant(struct repair_job *job, struct device_peer *target)
 {
 	union farswap_msg msg;
 
-	make_grant(&msg, target, r->extent, r->generation);
-	if (!repair_ask(target, &msg, on_granted))
-		repair_fail("%s cannot be asked for a slab", target->link->node->name);
-}
-
-static void on_granted_ahead(struct link *link, const union farswap_msg *answer, void *arg)
-{
-	char text[160];
-
-	(void)arg;
-	device.in_air--;
-	r->ahead.waiting = false;
-	/* if it fails, it is asked for again when its turn comes; then that tells why */
-	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT ||
-	    !take_grant(&answer->grant, peer_numbered(r->ahead.target), r->ahead.extent, &r->ahead.slab)) {
-		if (answer && le16toh(answer->head.type) == FARSWAP_MSG_REJECT && peer_numbered(r->ahead.target))
-			build_refused(peer_numbered(r->ahead.target), repair_refusal(link, answer, text, sizeof(text)));
-		r->ahead.retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
-	}
-	device_kick();
-}
-
-static void grant_ahead(void)
-{
-	struct device_extent *next;
-	struct device_peer *target;
-	struct plan_extent view;
-	union farswap_msg msg;
-	bool unsettled = false;
-
-	/* what an earlier daemon was granted must be renewed first, which begins with a GRANT that is waited for */
-	if (r->ahead.waiting || r->ahead.slab.peer || device.adopted || farswap_now_ns() < r->ahead.retry_ns)
-		return;
-	next = most_urgent(extent_numbered(r->extent), &view, &unsettled);
-	if (!next || !needs_copy(&view))
-		return;
-	target = choose_target(next, 2);	/* the present copy, and what it takes the place of */
-	if (!target || target->link->is_short)
-		return;
-	r->ahead.extent = next->number;
-	r->ahead.generation = next->generation;
-	r->ahead.target = target->number;
-	make_grant(&msg, target, next->number, next->generation);
-	r->ahead.waiting = link_request(target->link, &msg, on_granted_ahead, NULL);
-	device.in_air += r->ahead.waiting;
+	farswap_msg_make(&msg, FARSWAP_MSG_GRANT, 0);
+	msg.grant.session = htole64(target->session);
+	msg.grant.extent = htole64(job->extent);
+	msg.grant.generation = htole32(job->generation + 1);
+	if (!repair_ask(job, target, &msg, on_granted))
+		repair_fail(job, "%s cannot be asked for a slab", target->link->node->name);
 }
 
 static void on_renewed(struct link *link, const union farswap_msg *answer, void *arg)
 {
+	struct repair_job *job = arg;
 	char text[160];
 
-	(void)arg;
-	repair_answered();
+	repair_answered(job);
 	if (!answer || le16toh(answer->head.type) == FARSWAP_MSG_REJECT) {
-		repair_fail("%s does not take a slab back: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
+		repair_fail(job, "%s does not take a slab back: %s", link->node->name, repair_refusal(link, answer, text, sizeof(text)));
 		return;
 	}
-	memset(&r->copy, 0, sizeof(r->copy));
-	r->renewed = true;
-	r->step = REPAIR_GRANT;
+	memset(&job->copy, 0, sizeof(job->copy));
+	job->renewed = true;
+	job->step = REPAIR_GRANT;
 }
 
 /* the answer may have been a slab that an earlier daemon was granted, and had pushed to when it ended */
-static void renew(struct device_peer *target)
+static void renew(struct repair_job *job, struct device_peer *target)
 {
 	union farswap_msg msg;
 
-	leftover_make_release(&msg, target, r->copy.slab);
-	if (!repair_ask(target, &msg, on_renewed))
-		repair_fail("%s cannot be asked for a slab", target->link->node->name);
+	leftover_make_release(&msg, target, job->copy.slab);
+	if (!repair_ask(job, target, &msg, on_renewed))
+		repair_fail(job, "%s cannot be asked for a slab", target->link->node->name);
 }
 
 /* the donor was set back to before it granted the slab, which may have gone to another extent since */
-static bool has_no_slab(const union farswap_msg *answer)
+static bool has_no_slab(const struct repair_job *job, const union farswap_msg *answer)
 {
 	if (!answer)
 		return false;
 	if (le16toh(answer->head.type) == FARSWAP_MSG_REJECT)
 		return le16toh(answer->reject.code) == FARSWAP_REJECT_NO_SLAB;
-	return le16toh(answer->head.type) == FARSWAP_MSG_LOCATED && le64toh(answer->grant.extent) != r->extent;
+	return le16toh(answer->head.type) == FARSWAP_MSG_LOCATED && le64toh(answer->grant.extent) != job->extent;
 }
 
 /* a member whose slab is no more leaves the set; one that does not tell stays as it is, and is asked again later */
 static void on_located(struct link *link, const union farswap_msg *answer, void *arg)
 {
-	struct repair_slab *slab = &r->located[r->n_located];
-	struct device_extent *extent = extent_numbered(r->extent);
+	struct repair_job *job = arg;
+	struct repair_slab *slab = &job->located[job->n_located];
+	struct device_extent *extent = extent_numbered(job->extent);
 	char text[160];
 
-	(void)arg;
-	repair_answered();
-	r->locating++;
-	if (has_no_slab(answer)) {
-		farswap_log_limited(&limit, "%s: extent %" PRIu64 ": %s has not got its slab any more", device.name, r->extent, link->node->name);
-		r->gone[r->n_gone++] = *slab;
+	repair_answered(job);
+	job->locating++;
+	if (has_no_slab(job, answer)) {
+		farswap_log_limited(&limit, "%s: extent %" PRIu64 ": %s has not got its slab any more", device.name, job->extent, link->node->name);
+		job->gone[job->n_gone++] = *slab;
 		return;
 	}
 	if (answer && le16toh(answer->head.type) == FARSWAP_MSG_LOCATED && le64toh(answer->grant.slab) == slab->slab &&
 	    le64toh(answer->grant.incarnation) == slab->incarnation && le64toh(answer->grant.bytes) == device.slab_bytes) {
 		slab->address = le64toh(answer->grant.address);
 		slab->rkey = le32toh(answer->grant.rkey);
-		r->n_located++;
+		job->n_located++;
 		return;
 	}
-	farswap_log_limited(&limit, "%s: extent %" PRIu64 ": %s does not tell where its slab is: %s", device.name, r->extent,
+	farswap_log_limited(&limit, "%s: extent %" PRIu64 ": %s does not tell where its slab is: %s", device.name, job->extent,
 			    link->node->name, repair_refusal(link, answer, text, sizeof(text)));
 	if (extent)
 		extent->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
 }
 
 /* a donor's daemon that was restarted has its slabs at other addresses, under other keys */
-static void advance_locate(void)
+static void advance_locate(struct repair_job *job)
 {
-	const struct device_extent *extent = extent_numbered(r->extent);
+	const struct device_extent *extent = extent_numbered(job->extent);
 	union farswap_msg msg;
 
-	for (; extent && r->locating < extent->n; r->locating++) {
-		const struct device_member *member = &extent->members[r->locating];
+	for (; extent && job->locating < extent->n; job->locating++) {
+		const struct device_member *member = &extent->members[job->locating];
 		struct device_peer *peer = peer_live(member->peer);
 
 		if (!peer || peer->number == member->peer)
 			continue;
-		r->located[r->n_located] = (struct repair_slab) {
+		job->located[job->n_located] = (struct repair_slab) {
 			.peer = peer->number, .slab = member->slab, .incarnation = member->incarnation,
 		};
 		farswap_msg_make(&msg, FARSWAP_MSG_LOCATE, 0);
 		msg.slab.session = htole64(peer->session);
 		msg.slab.slab = htole64(member->slab);
-		if (!repair_ask(peer, &msg, on_located))
-			repair_fail("%s cannot be asked where its slab is", peer->link->node->name);
+		if (!repair_ask(job, peer, &msg, on_located))
+			repair_fail(job, "%s cannot be asked where its slab is", peer->link->node->name);
 		return;
 	}
-	if (!r->n_located && !r->n_gone) {
-		repair_fail("no member has come back with its slab");
+	if (!job->n_located && !job->n_gone) {
+		repair_fail(job, "no member has come back with its slab");
 		return;
 	}
-	r->step = REPAIR_SEAL;
+	job->step = REPAIR_SEAL;
 	device_kick();
 }
 
 /* a member is to leave before there is another copy */
-static bool gives_up(void)
+static bool gives_up(const struct repair_job *job)
 {
-	return r->leaver && !r->target;
+	return job->leaver && !job->target;
 }
 
 static void on_sealed(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
+	struct repair_job *job = arg;
+
 	(void)answers;
-	(void)arg;
-	repair_answered();
+	repair_answered(job);
 	if (error)
-		repair_fail("not sealed: %s", why);
+		repair_fail(job, "not sealed: %s", why);
 	else
-		r->step = r->target ? REPAIR_SUMS : REPAIR_SET;
-	device.stale |= gives_up();	/* nothing is written to it any more: what the others have missed is known once it is read now */
+		job->step = job->target ? REPAIR_SUMS : REPAIR_SET;
+	device.stale |= gives_up(job);	/* nothing is written to it any more: what the others have missed is known once it is read now */
 }
 
 static void on_set(int error, const char *why, const struct kernel_answer *answers, void *arg)
 {
-	const struct device_peer *target = peer_numbered(r->target), *left = peer_numbered(r->moved.peer);
-	struct device_extent *extent = extent_numbered(r->extent);
+	struct repair_job *job = arg;
+	const struct device_peer *target = peer_numbered(job->target), *left = peer_numbered(job->moved.peer);
+	struct device_extent *extent = extent_numbered(job->extent);
 
 	(void)answers;
-	(void)arg;
-	repair_answered();
+	repair_answered(job);
 	if (error) {
-		repair_fail("members not set: %s", why);
+		repair_fail(job, "members not set: %s", why);
 		return;
 	}
-	if (!r->target && r->moved.peer) {
-		r->drops_done++;
+	if (!job->target && job->moved.peer) {
+		repair->drops_done++;
 		farswap_log_limited(&limit, "%s: extent %" PRIu64 " is DEGRADED: %s cannot wait for its memory, or some of that failed, and has its slab back", device.name,
-				    r->extent, left ? left->link->node->name : "a lost donor");
+				    job->extent, left ? left->link->node->name : "a lost donor");
 	}
-	if (r->target) {
-		r->extents_done += !r->moved.peer;
-		r->moves_done += r->moved.peer != 0;
+	if (job->target) {
+		repair->extents_done += !job->moved.peer;
+		repair->moves_done += job->moved.peer != 0;
 		if (extent)
-			extent->pages_lost = r->nobody_has;
-		farswap_log_limited(&limit, "%s: extent %" PRIu64 " has a new copy at %s%s, %zu pages checked", device.name, r->extent,
-				    target ? target->link->node->name : "a lost donor", r->moved.peer ? ", in the place of one that leaves" : "",
-				    r->n_sums);
+			extent->pages_lost = job->nobody_has;
+		farswap_log_limited(&limit, "%s: extent %" PRIu64 " has a new copy at %s%s, %zu pages checked", device.name, job->extent,
+				    target ? target->link->node->name : "a lost donor", job->moved.peer ? ", in the place of one that leaves" : "",
+				    job->n_sums);
 	}
-	r->why[0] = 0;
-	over();
+	repair->why[0] = 0;
+	over(job);
 }
 
 /* as what it goes on; NULL: as it is, for now. It was located under the number that it has now, or its key may be that of another slab. */
-static const struct repair_slab *located(const struct device_member *member)
+static const struct repair_slab *located(const struct repair_job *job, const struct device_member *member)
 {
 	const struct device_peer *peer = peer_live(member->peer);
 	unsigned int i;
 
-	for (i = 0; peer && i < r->n_located; i++)
-		if (r->located[i].slab == member->slab && r->located[i].peer == peer->number)
-			return &r->located[i];
+	for (i = 0; peer && i < job->n_located; i++)
+		if (job->located[i].slab == member->slab && job->located[i].peer == peer->number)
+			return &job->located[i];
 	return NULL;
 }
 
 /* donors number their slabs themselves: two may have the same number */
-static bool is_gone(const struct device_member *member)
+static bool is_gone(const struct repair_job *job, const struct device_member *member)
 {
 	const struct device_peer *peer = peer_live(member->peer);
 	unsigned int i;
 
-	for (i = 0; peer && i < r->n_gone; i++)
-		if (r->gone[i].slab == member->slab && r->gone[i].peer == peer->number)
+	for (i = 0; peer && i < job->n_gone; i++)
+		if (job->gone[i].slab == member->slab && job->gone[i].peer == peer->number)
 			return true;
 	return false;
 }
 
-static bool stays(const struct device_member *member)
+static bool stays(const struct repair_job *job, const struct device_member *member)
 {
-	return peer_standing(member->peer) != STANDING_LOST && !is_gone(member);
+	return peer_standing(member->peer) != STANDING_LOST && !is_gone(job, member);
 }
 
 /* The member that the new copy takes the place of, or that leaves without; NULL: none, as another one has been lost meanwhile, so it stays. */
-static const struct device_member *leaving(const struct device_extent *extent)
+static const struct device_member *leaving(const struct repair_job *job, const struct device_extent *extent)
 {
 	const struct device_member *leaver = NULL;
 	unsigned int i, left = 0;
 
 	for (i = 0; i < extent->n; i++) {
-		if (r->leaver && extent->members[i].peer == r->leaver)
+		if (job->leaver && extent->members[i].peer == job->leaver)
 			leaver = &extent->members[i];
 		else
-			left += stays(&extent->members[i]);
+			left += stays(job, &extent->members[i]);
 	}
-	if (r->target)
+	if (job->target)
 		return left + 1 >= device.copies ? leaver : NULL;
 	return leaver && peer_standing(leaver->peer) == STANDING_LIVE && repair_spares(extent, (unsigned int)(leaver - extent->members)) ? leaver : NULL;
 }
 
 /* the new copy was to take the leaver's place in its rack */
-static bool shares_rack(const struct device_extent *extent)
+static bool shares_rack(const struct repair_job *job, const struct device_extent *extent)
 {
-	const struct device_peer *leaver = r->leaver ? peer_numbered(r->leaver) : NULL, *target = peer_numbered(r->target);
+	const struct device_peer *leaver = job->leaver ? peer_numbered(job->leaver) : NULL, *target = peer_numbered(job->target);
 	unsigned int i;
 
 	for (i = 0; leaver && target && i < extent->n; i++)
-		if (extent->members[i].peer == r->leaver && stays(&extent->members[i]))
+		if (extent->members[i].peer == job->leaver && stays(job, &extent->members[i]))
 			return leaver->link->node->rack[0] && !strcmp(leaver->link->node->rack, target->link->node->rack);
 	return false;
 }
 
 /* who stays, by what it is called now, and the new one; 0: there would be too many, or none */
-static unsigned int members_after(const struct device_extent *extent, struct device_member *members)
+static unsigned int members_after(struct repair_job *job, const struct device_extent *extent, struct device_member *members)
 {
-	const struct device_member *leaver = leaving(extent);
+	const struct device_member *leaver = leaving(job, extent);
 	unsigned int i, n = 0;
 
-	r->moved = (struct repair_slab) { .peer = leaver ? leaver->peer : 0, .slab = leaver ? leaver->slab : 0 };
+	job->moved = (struct repair_slab) { .peer = leaver ? leaver->peer : 0, .slab = leaver ? leaver->slab : 0 };
 	for (i = 0; i < extent->n; i++) {
-		const struct repair_slab *now = located(&extent->members[i]);
+		const struct repair_slab *now = located(job, &extent->members[i]);
 
-		if (!stays(&extent->members[i]) || &extent->members[i] == leaver)
+		if (!stays(job, &extent->members[i]) || &extent->members[i] == leaver)
 			continue;
 		members[n] = extent->members[i];
 		members[n].succeeds = members[n].peer;
@@ -701,116 +675,133 @@ static unsigned int members_after(const struct device_extent *extent, struct dev
 		}
 		n++;
 	}
-	if (!r->target)
-		return gives_up() && !leaver ? 0 : n;
-	if (n >= device.copies || n >= FARSWAP_COPIES_MAX || (!leaver && shares_rack(extent)))
+	if (!job->target)
+		return gives_up(job) && !leaver ? 0 : n;
+	if (n >= device.copies || n >= FARSWAP_COPIES_MAX || (!leaver && shares_rack(job, extent)))
 		return 0;
 	members[n] = (struct device_member) {
-		.peer = r->target, .slab = r->copy.slab, .incarnation = r->copy.incarnation, .address = r->copy.address,
-		.rkey = r->copy.rkey,
+		.peer = job->target, .slab = job->copy.slab, .incarnation = job->copy.incarnation, .address = job->copy.address,
+		.rkey = job->copy.rkey,
 	};
 	return n + 1;
 }
 
-static void set_members(void)
+static void set_members(struct repair_job *job)
 {
-	struct device_extent *extent = extent_numbered(r->extent);
+	struct device_extent *extent = extent_numbered(job->extent);
 	struct device_member members[FARSWAP_COPIES_MAX];
-	unsigned int n = extent ? members_after(extent, members) : 0;
+	unsigned int n = extent ? members_after(job, extent, members) : 0;
 	struct nl_msg *msg;
 
 	if (!n) {
-		repair_fail(r->n_gone ? "no donor has its slab any more" : "its members have changed meanwhile");
-		if (extent && r->n_gone)
+		repair_fail(job, job->n_gone ? "no donor has its slab any more" : "its members have changed meanwhile");
+		if (extent && job->n_gone)
 			extent->retry_ns = farswap_now_ns() + NO_TARGET_NS;
 		return;
 	}
-	msg = extent_msg(FARSWAP_CMD_EXTENT_SET, r->generation + 1);
+	msg = extent_msg(job, FARSWAP_CMD_EXTENT_SET, job->generation + 1);
 	if (msg && extent_put_members(msg, members, n)) {
 		nlmsg_free(msg);
 		msg = NULL;
 	}
-	repair_call(msg, on_set);
+	repair_call(job, msg, on_set);
 }
 
-/* a copy that only moves waits for one that is missing and can be made, and for one that is to leave at once; NULL: for none */
-static const struct device_extent *gives_way(void)
+/* when all jobs are busy, a copy that only moves waits for one that is missing and can be made, and for one that is to leave at once; NULL: for none */
+static const struct device_extent *gives_way(const struct repair_job *job)
 {
+	const struct repair_job *other;
 	struct device_extent *next;
 	struct plan_extent view;
 	enum extent_step step;
 	bool unsettled = false;
 
-	if (!r->leaver || r->step != REPAIR_PUSH)
+	if (!job->leaver || job->step != REPAIR_PUSH)
 		return NULL;
-	next = most_urgent(extent_numbered(r->extent), &view, &unsettled);
+	for (other = repair->jobs; other < repair->jobs + REPAIR_JOBS; other++)
+		if (!repair_is_busy(other))
+			return NULL;
+	next = most_urgent(&view, &unsettled);
 	step = next ? plan_extent(&view, device.copies) : EXTENT_FINE;
-	return step == EXTENT_DROP || (step == EXTENT_REPLACE && choose_target(next, 2)) ? next : NULL;
+	return step == EXTENT_DROP || (step == EXTENT_REPLACE && choose_target(next, held_beside(NULL))) ? next : NULL;
 }
 
-void repair_advance(void)
+static void advance(struct repair_job *job)
 {
 	const struct device_extent *first;
 	struct device_peer *target;
 	bool stale = extent_refresh();
 
 	/* CHECKs go out beside the PUSH in the air */
-	if (r->waiting && r->step != REPAIR_PUSH)
+	if (job->waiting && job->step != REPAIR_PUSH)
 		return;
-	if (r->step == REPAIR_IDLE) {
-		if (!stale && !r->ahead.waiting)
-			choose();
-		if (r->step == REPAIR_IDLE || r->waiting)
+	if (job->step == REPAIR_IDLE) {
+		if (!stale)
+			choose(job);
+		if (job->step == REPAIR_IDLE || job->waiting)
 			return;
 	}
-	target = r->target ? peer_numbered(r->target) : NULL;
-	if (r->target && (!target || target->state != PEER_LIVE || target->closed)) {
-		if (!r->waiting)
-			repair_fail("the donor of the new copy is lost");
+	target = job->target ? peer_numbered(job->target) : NULL;
+	if (job->target && (!target || target->state != PEER_LIVE || target->closed)) {
+		if (!job->waiting)
+			repair_fail(job, "the donor of the new copy is lost");
 		return;
 	}
-	first = r->waiting || stale ? NULL : gives_way();
+	first = job->waiting || stale ? NULL : gives_way(job);
 	if (first) {
-		repair_fail("it moves later, extent %" PRIu64 " comes first", first->number);
+		repair_fail(job, "it moves later, extent %" PRIu64 " comes first", first->number);
 		return;
 	}
-	if (r->step == REPAIR_PUSH || r->step == REPAIR_CHECK)
-		grant_ahead();
 	farswap_stall("repair");
-	switch (r->step) {
+	switch (job->step) {
 	case REPAIR_GRANT:
-		grant(target);
+		grant(job, target);
 		break;
 	case REPAIR_RENEW:
-		renew(target);
+		renew(job, target);
 		break;
 	case REPAIR_LOCATE:
-		advance_locate();
+		advance_locate(job);
 		break;
 	case REPAIR_SEAL:
-		repair_call(extent_msg(FARSWAP_CMD_EXTENT_SEAL, r->generation), on_sealed);
+		repair_call(job, extent_msg(job, FARSWAP_CMD_EXTENT_SEAL, job->generation), on_sealed);
 		break;
 	case REPAIR_SUMS:
-		copy_ask_sums();
+		copy_ask_sums(job);
 		break;
 	case REPAIR_PUSH:
-		copy_push(target);
+		copy_push(job, target);
 		break;
 	case REPAIR_CHECK:
-		copy_check(target);
+		copy_check(job, target);
 		break;
 	case REPAIR_SET:
-		if (!stale || !gives_up())
-			set_members();
+		if (!stale || !gives_up(job))
+			set_members(job);
 		break;
 	default:
 		break;
 	}
 }
 
+void repair_advance(void)
+{
+	struct repair_job *job;
+
+	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
+		advance(job);
+}
+
+static bool needs_copy(const struct plan_extent *view)
+{
+	enum extent_step step = plan_extent(view, device.copies);
+
+	return step == EXTENT_REPLACE || step == EXTENT_MOVE;
+}
+
 void repair_progress(struct repair_progress *out)
 {
-	uint64_t spent = r->begun_ns ? farswap_now_ns() - r->begun_ns : 0, bytes;
+	uint64_t spent = repair->begun_ns ? farswap_now_ns() - repair->begun_ns : 0, bytes;
 	struct plan_extent view;
 	size_t i;
 
@@ -819,7 +810,8 @@ void repair_progress(struct repair_progress *out)
 		out->pages_lost += device.table.extents[i].pages_lost;
 	for (i = 0; device.unsettled && i < device.table.n; i++) {
 		const struct device_extent *extent = &device.table.extents[i];
-		bool present = r->step != REPAIR_IDLE && r->target && extent->number == r->extent;
+		const struct repair_job *job = job_of(extent->number);
+		bool present = job && job->target;
 
 		view_of(extent, &view);
 		if (!present && !needs_copy(&view))
@@ -827,15 +819,15 @@ void repair_progress(struct repair_progress *out)
 		out->extents++;
 		out->moves += plan_extent(&view, device.copies) == EXTENT_MOVE;
 		bytes = (uint64_t)extent->frames_used * FARSWAP_FRAME_BYTES;
-		if (present && r->n_sums && r->step == REPAIR_PUSH)
-			bytes -= bytes * r->at / r->n_sums;
-		else if (present && r->step > REPAIR_PUSH)
+		if (present && job->n_sums && job->step == REPAIR_PUSH)
+			bytes -= bytes * job->at / job->n_sums;
+		else if (present && job->step > REPAIR_PUSH)
 			bytes = 0;
 		out->bytes_left += bytes;
 	}
 	/* before, the time went to grants and seals, and what is left would seem to take days */
-	if (spent && r->bytes >= RATE_BYTES)
-		out->bytes_per_s = (double)r->bytes * 1e9 / (double)spent;
+	if (spent && repair->bytes >= RATE_BYTES)
+		out->bytes_per_s = (double)repair->bytes * 1e9 / (double)spent;
 }
 
 void repair_share(uint32_t peer, struct repair_share *out)
@@ -863,5 +855,5 @@ void repair_share(uint32_t peer, struct repair_share *out)
 void repair_reset(void)
 {
 	copy_reset();
-	memset(r, 0, sizeof(*r));
+	memset(repair, 0, sizeof(*repair));
 }

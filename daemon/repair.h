@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Extents whose members are not what they should be, one at a time. What is done is told by plan.h:
+ * Extents whose members are not what they should be, a job each, REPAIR_JOBS at once: while the copy of one is pushed the next is sealed, and the one
+ * before is checked and set. What is done is told by plan.h:
  *
  *   a succession        LOCATE ... -> SEAL -> SET
  *   a copy is missing, or leaves
@@ -48,9 +49,10 @@ struct repair_slab {
 	uint64_t retry_ns;
 };
 
+#define REPAIR_JOBS		2
 #define REPAIR_CHECKS_MAX	4	/* CHECKs in the air: 4 MiB of pages, as a PING waits behind them */
 
-struct device_repair {
+struct repair_job {
 	enum repair_step step;
 	bool waiting;			/* for an answer; the next step is taken when it is there */
 	uint64_t extent;
@@ -78,24 +80,25 @@ struct device_repair {
 	uint64_t *todo, *differ;	/* a bit for each: to be pushed; found different */
 	size_t n_sums, at, checked;	/* pushed up to, asked to check up to */
 	uint64_t try;			/* an answer to a CHECK of another one is nothing to this */
-	struct repair_check {
-		bool asked;		/* CHECK is in the air: */
-		uint64_t try;
-		size_t from, to;	/* the sums in it */
-	} checks[REPAIR_CHECKS_MAX];
 	char check_why[200];		/* a CHECK has failed; "": none */
 	size_t nobody_has;		/* sums that no member gave right, and none may have any more */
 	struct plan_run run;		/* the piece in the air */
-	uint64_t due_ns;		/* next piece not before */
+	uint64_t turn;			/* when it was the first time that its copy could be pushed, as a number that rises */
+	uint64_t look_ns;		/* while another one is busy, no look for something to do before */
+};
+
+struct repair_check {
+	struct repair_job *job;		/* whose CHECK is in the air; NULL: none */
+	uint64_t try;
+	size_t from, to;		/* the sums in it */
+};
+
+struct device_repair {
+	struct repair_job jobs[REPAIR_JOBS];
+	struct repair_check checks[REPAIR_CHECKS_MAX];
+	uint64_t turns;			/* the last one that was given */
+	uint64_t due_ns;		/* next piece of a PUSH not before */
 	uint64_t open_ns;		/* no EXTENT_OPEN before */
-
-	struct {			/* GRANT for the extent that is likely next, while this one's copy is filled */
-		bool waiting;
-		uint64_t extent, retry_ns;
-		uint32_t generation, target;
-		struct repair_slab slab;
-	} ahead;
-
 	struct repair_slab orphans[REPAIR_ORPHANS_MAX];	/* granted for nothing, to be given back */
 	uint64_t begun_ns, bytes;	/* since extents were all whole last */
 	uint64_t extents_done, moves_done;	/* copies made since the daemon started: of missing ones, and in the place of others */
@@ -105,7 +108,7 @@ struct device_repair {
 
 /* what is left of the present repairs, in bytes of frames in use */
 struct repair_progress {
-	uint64_t extents;		/* to be done, the present one included */
+	uint64_t extents;		/* to be done, those at work included */
 	uint64_t moves;			/* of these: no copy is missing, one leaves */
 	uint64_t bytes_left;
 	double bytes_per_s;		/* 0: not known yet */
@@ -119,6 +122,10 @@ struct repair_share {
 };
 
 void repair_advance(void);
+/* no job has anything in hand */
+bool repair_is_idle(void);
+/* the job has an extent in hand, or an answer to come */
+bool repair_is_busy(const struct repair_job *job);
 /* is that member's copy to be moved: wanted back by its donor, or for the sake of even use? */
 struct device_extent;
 bool repair_leaves(const struct device_extent *extent, unsigned int member);

@@ -31,6 +31,8 @@ static unsigned long long number(struct json_object *object, const char *key)
 static void show_repair(struct json_object *r)
 {
 	unsigned long long extents = number(r, "extents");
+	struct json_object *at = tool_get(r, "at"), *job;
+	size_t i;
 
 	if (number(r, "pages_lost"))
 		printf("  lost: %llu pages that no donor had right when their extents were repaired; reads of them fail\n",
@@ -42,10 +44,12 @@ static void show_repair(struct json_object *r)
 	if (tool_get(r, "seconds_left"))
 		printf(" at %s/s, %llu s left", size_text(tool_u64(r, "bytes_per_s")), number(r, "seconds_left"));
 	printf("\n");
-	if (tool_get(r, "extent"))
-		printf("    extent %llu: %s%s%s%s%s\n", number(r, "extent"), tool_text(r, "step"),
-		       *tool_text(r, "from") ? ", from " : "", tool_text(r, "from"), *tool_text(r, "to") ? ", to " : "",
-		       tool_text(r, "to"));
+	for (i = 0; at && i < json_object_array_length(at); i++) {
+		job = json_object_array_get_idx(at, i);
+		printf("    extent %llu: %s%s%s%s%s\n", number(job, "extent"), tool_text(job, "step"),
+		       *tool_text(job, "from") ? ", from " : "", tool_text(job, "from"), *tool_text(job, "to") ? ", to " : "",
+		       tool_text(job, "to"));
+	}
 	if (*tool_text(r, "reason"))
 		printf("    %s\n", tool_text(r, "reason"));
 }

@@ -170,6 +170,25 @@ static const char *node_name(uint32_t number)
 	return peer ? peer->link->node->name : "";
 }
 
+/* the extents at work */
+static struct json_object *jobs_state(void)
+{
+	struct json_object *all = json_object_new_array(), *one;
+	const struct repair_job *job;
+
+	for (job = device.repair.jobs; job < device.repair.jobs + REPAIR_JOBS; job++) {
+		if (job->step == REPAIR_IDLE)
+			continue;
+		one = json_object_new_object();
+		put_u64(one, "extent", job->extent);
+		put_text(one, "step", repair_step_text(job->step));
+		put_text(one, "from", node_name(job->source));
+		put_text(one, "to", node_name(job->target));
+		json_object_array_add(all, one);
+	}
+	return all;
+}
+
 static struct json_object *repair_state(void)
 {
 	const struct device_repair *repair = &device.repair;
@@ -179,12 +198,7 @@ static struct json_object *repair_state(void)
 	repair_progress(&progress);
 	put_u64(all, "extents", progress.extents);
 	put_u64(all, "moves", progress.moves);
-	put_text(all, "step", repair_step_text(repair->step));
-	if (repair->step != REPAIR_IDLE) {
-		put_u64(all, "extent", repair->extent);
-		put_text(all, "from", node_name(repair->source));
-		put_text(all, "to", node_name(repair->target));
-	}
+	put(all, "at", jobs_state());
 	put_u64(all, "bytes_done", repair->bytes);
 	put_u64(all, "bytes", repair->bytes + progress.bytes_left);
 	put_u64(all, "bytes_per_s", (uint64_t)progress.bytes_per_s);

@@ -470,6 +470,7 @@ static void show(void)
 	static const char * const states[] = { "free", "opening", "rejoining", "waiting", "tokens", "adding", "live", "suspect",
 		"former", "lost", "failed" };
 	const struct device_peer *peer;
+	const struct repair_job *job;
 	unsigned int e, m, f;
 
 	for (e = 0; e < cluster.n_kextents; e++) {
@@ -487,8 +488,9 @@ static void show(void)
 		if (peer->state)
 			printf("peer %u %s %s%s%s%s\n", peer->number, peer->link->node->name, states[peer->state],
 			       peer->in_kernel ? " in the kernel" : "", peer->closed ? " closed" : "", peer->in_air ? " asked" : "");
-	printf("phase %d, repair step %d, waiting %d, stale %d, unsettled %d: %s\n", device.phase, device.repair.step,
-	       device.repair.waiting, device.stale, device.unsettled, device.repair.why);
+	for (job = device.repair.jobs; job < device.repair.jobs + REPAIR_JOBS; job++)
+		printf("extent %llu: repair step %d, waiting %d\n", (unsigned long long)job->extent, job->step, job->waiting);
+	printf("phase %d, stale %d, unsettled %d: %s\n", device.phase, device.stale, device.unsettled, device.repair.why);
 }
 
 unsigned int cluster_slabs_at(int node)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's first process: loads the modules in /modules by name order, mounts /dev/vda and
- * hands over to /sbin/farswap-init there.
+ * The guest's first process: loads the modules in /modules by name order (those for instructions that the processor has not got tell so, ENODEV), mounts
+ * /dev/vda and hands over to /sbin/farswap-init there.
  */
 #include <dirent.h>
 #include <err.h>
@@ -20,7 +20,7 @@ static void load(const char *name)
 
 	snprintf(path, sizeof(path), "/modules/%s", name);
 	fd = open(path, O_RDONLY);
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST && errno != ENODEV))
 		err(1, "%s", path);
 	close(fd);
 }
