@@ -297,13 +297,7 @@ static bool too_early(void)
 	return true;
 }
 
-/* one that makes a missing copy before one that moves a copy, and of these who could push first */
-static bool comes_before(const struct repair_job *one, const struct repair_job *other)
-{
-	return !one->leaver != !other->leaver ? !one->leaver : one->turn < other->turn;
-}
-
-/* pieces go one after another: more at once would share the same wires */
+/* what could be pushed first is pushed to its end: pieces of two at once would share the same wires */
 static bool has_turn(struct repair_job *job)
 {
 	const struct repair_job *other;
@@ -311,7 +305,7 @@ static bool has_turn(struct repair_job *job)
 	if (!job->turn)
 		job->turn = ++repair->turns;
 	for (other = repair->jobs; other < repair->jobs + REPAIR_JOBS; other++)
-		if (other != job && other->step == REPAIR_PUSH && (other->waiting || (other->turn && comes_before(other, job))))
+		if (other != job && other->step == REPAIR_PUSH && (other->waiting || (other->turn && other->turn < job->turn)))
 			return false;
 	return true;
 }

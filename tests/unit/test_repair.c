@@ -278,25 +278,27 @@ static void a_copy_stays_when_another_is_lost_while_it_moves(void **state)
 /* while the copy of one extent is pushed, another one is sealed, and one before is checked and set; what is pushed has the wires to itself */
 static void two_extents_are_at_work_and_one_is_pushed(void **state)
 {
-	unsigned int turns, both = 0, pushing;
-	const struct repair_job *job;
+	unsigned int i, turns, both = 0, held = 0, pushing;
+	const struct repair_job *jobs = device.repair.jobs;
 	int node;
 
 	(void)state;
 	cluster_begin(4801);
 	cluster_settle();
-	node = cluster.slabs[cluster.kextents[0].members[0].slab].node;
-	cluster_drain(node, true);
-	for (turns = 0; turns < 3000 && cluster_slabs_at(node); turns++) {
-		cluster_turn();
-		for (pushing = 0, job = device.repair.jobs; job < device.repair.jobs + REPAIR_JOBS; job++)
-			pushing += job->step == REPAIR_PUSH && job->waiting;
-		check(pushing <= 1);
-		both += device.repair.jobs[0].step > REPAIR_SEAL && device.repair.jobs[1].step > REPAIR_SEAL;
+	for (i = 0; i < 20; i++) {
+		node = cluster.slabs[cluster.kextents[i % EXTENTS].members[0].slab].node;
+		cluster_drain(node, true);
+		for (turns = 0; turns < 3000 && cluster_slabs_at(node); turns++) {
+			cluster_turn();
+			pushing = (jobs[0].step == REPAIR_PUSH && jobs[0].waiting) + (jobs[1].step == REPAIR_PUSH && jobs[1].waiting);
+			check(pushing <= 1);
+			held += jobs[0].step == REPAIR_PUSH && jobs[1].step == REPAIR_PUSH;
+			both += jobs[0].step > REPAIR_SEAL && jobs[1].step > REPAIR_SEAL;
+		}
+		cluster_drain(node, false);
+		cluster_settle();
 	}
-	assert_true(both > 5);
-	cluster_drain(node, false);
-	cluster_settle();
+	assert_true(both > 100 && held > 20);
 	cluster_end();
 }
 
