@@ -808,9 +808,43 @@ static void a_page_read_is_the_page_last_written(void **state)
 	assert_true(seeds < SEEDS || (loads_checked && errors_seen && kills && strays && flips && rejoins && pushes && kept && timeouts && mended));
 }
 
+static struct fsw_record *pass;
+
+static void miss_one(void)
+{
+	fsw_record_miss(pass, world_random(64));
+}
+
+/* whatever is missed while a pass begins and ends is known, and tried again, afterwards */
+static void what_is_missed_while_a_pass_ends_is_not_forgotten(void **state)
+{
+	unsigned long missed, mending;
+	struct fsw_record record = { .missed = &missed, .mending = &mending };
+	struct fsw_extents extents = { .frames = 64 };
+	unsigned int i, late = 0;
+
+	(void)state;
+	world_start(1);
+	pass = &record;
+	world.other_cpu = miss_one;
+	for (i = 0; i < 20000; i++) {
+		fsw_record_clear(&extents, &record);
+		fsw_record_miss(&record, i % 64);
+		fsw_record_mend(&extents, &record);
+		fsw_record_mended(&extents, &record, true);
+		assert_int_equal(mending, 0);
+		assert_int_equal(record.any, missed != 0);
+		late += missed != 0;
+	}
+	world.other_cpu = NULL;
+	world_end();
+	assert_true(late > 100 && late < i);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_missed_while_a_pass_ends_is_not_forgotten),
 		cmocka_unit_test(a_page_read_is_the_page_last_written),
 	};
 
