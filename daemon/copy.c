@@ -297,7 +297,13 @@ static bool too_early(void)
 	return true;
 }
 
-/* what could be pushed first is pushed to its end: pieces of two at once would share the same wires */
+/* one that makes a missing copy before one that moves a copy, and of these what could be pushed first */
+static bool comes_before(const struct repair_job *one, const struct repair_job *other)
+{
+	return !one->leaver != !other->leaver ? !one->leaver : one->turn < other->turn;
+}
+
+/* one at a time: pieces of two at once would share the same wires */
 static bool has_turn(struct repair_job *job)
 {
 	const struct repair_job *other;
@@ -305,7 +311,7 @@ static bool has_turn(struct repair_job *job)
 	if (!job->turn)
 		job->turn = ++repair->turns;
 	for (other = repair->jobs; other < repair->jobs + REPAIR_JOBS; other++)
-		if (other != job && other->step == REPAIR_PUSH && (other->waiting || (other->turn && other->turn < job->turn)))
+		if (other != job && other->step == REPAIR_PUSH && (other->waiting || (other->turn && comes_before(other, job))))
 			return false;
 	return true;
 }
@@ -321,6 +327,8 @@ static void push_next(struct repair_job *job, struct device_peer *target)
 		device_kick();
 		return;
 	}
+	if (!has_turn(job))
+		return;
 	if (!job->source)
 		job->source = choose_source(job, 0);
 	source = job->source ? peer_numbered(job->source) : NULL;
@@ -503,7 +511,7 @@ static bool check_pushed(struct repair_job *job, struct device_peer *target)
 
 void copy_push(struct repair_job *job, struct device_peer *target)
 {
-	if (!check_pushed(job, target) && !job->waiting && has_turn(job))
+	if (!check_pushed(job, target) && !job->waiting)
 		push_next(job, target);
 }
 

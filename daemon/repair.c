@@ -52,6 +52,7 @@ static void over(struct repair_job *job)
 	memset(&job->copy, 0, sizeof(job->copy));
 	memset(&job->moved, 0, sizeof(job->moved));
 	copy_forget(job);
+	job->look_ns = 0;
 	even_over(job->extent);
 	job->step = REPAIR_IDLE;
 	device.stale = true;
@@ -82,7 +83,7 @@ const char *repair_refusal(const struct link *link, const union farswap_msg *ans
 	return farswap_reject_say(le16toh(answer->reject.code), le64toh(answer->reject.number), text, size);
 }
 
-/* --- requests: at most one is in the air, but for CHECKs and the GRANT ahead --- */
+/* --- requests: at most one of a job is in the air, but for CHECKs --- */
 
 bool repair_ask(struct repair_job *job, struct device_peer *peer, union farswap_msg *msg, link_answer answer)
 {
@@ -118,7 +119,7 @@ static struct nl_msg *extent_msg(const struct repair_job *job, int cmd, uint32_t
 
 /* --- the jobs --- */
 
-bool repair_is_busy(const struct repair_job *job)
+static bool is_busy(const struct repair_job *job)
 {
 	return job->step != REPAIR_IDLE || job->waiting;
 }
@@ -128,7 +129,7 @@ bool repair_is_idle(void)
 	const struct repair_job *job;
 
 	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
-		if (repair_is_busy(job))
+		if (is_busy(job))
 			return false;
 	return true;
 }
@@ -139,7 +140,7 @@ static const struct repair_job *job_of(uint64_t extent)
 	const struct repair_job *job;
 
 	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
-		if (repair_is_busy(job) && job->extent == extent)
+		if (is_busy(job) && job->extent == extent)
 			return job;
 	return NULL;
 }
@@ -151,13 +152,19 @@ static unsigned int held_beside(const struct repair_job *but)
 	unsigned int held = 0;
 
 	for (job = repair->jobs; job < repair->jobs + REPAIR_JOBS; job++)
-		held += job != but && repair_is_busy(job) ? 2 : 0;
+		held += job != but && is_busy(job) ? 2 : 0;
 	return held;
+}
+
+/* beside other jobs one begins only while there are places for what it may have to give back, and some are left */
+static bool has_places(unsigned int held, unsigned int more)
+{
+	return leftover_waiting() + held + more + 3 < REPAIR_ORPHANS_MAX;
 }
 
 /* --- what is next --- */
 
-/* what it has can be given back: one slab is while the next copy is made, not more, as many that nobody takes back would hinder repairs */
+/* what it has can be given back: one slab is before another move begins, not more, as many that nobody takes back would hinder repairs */
 static bool can_leave(const struct device_peer *peer)
 {
 	return peer_is_well(peer) && leftover_at(peer) <= 1;
@@ -254,11 +261,8 @@ static void place(const struct device_extent *extent)
 	placed_leaver = leaver_of(extent);
 }
 
-/*
- * held: how many slabs may have to be given back besides those that wait for it already; there must be a place for one more, and
- * for a move for that of the leaver too, and two that are left to repairs.
- */
-static struct device_peer *choose_target(const struct device_extent *extent, unsigned int held)
+/* there must be a place for a slab more that has to be given back, and for a move for that of the leaver too, and two that are left to repairs */
+static struct device_peer *choose_target(const struct device_extent *extent)
 {
 	struct placement_node nodes[DEVICE_PEERS_MAX];
 	struct device_peer *map[DEVICE_PEERS_MAX];
@@ -266,7 +270,7 @@ static struct device_peer *choose_target(const struct device_extent *extent, uns
 	int chosen;
 
 	place(extent);
-	if (device.slab_bytes != farswapd.conf.slab_bytes || leftover_waiting() + held + (placed_leaver ? 3 : 0) >= REPAIR_ORPHANS_MAX)
+	if (device.slab_bytes != farswapd.conf.slab_bytes || leftover_waiting() + (placed_leaver ? 3 : 0) >= REPAIR_ORPHANS_MAX)
 		return NULL;
 	n = build_candidates(nodes, map, is_taken);
 	for (i = 0; i < n; i++)
@@ -291,6 +295,7 @@ static void on_opened(int error, const char *why, const struct kernel_answer *an
 /* false: nothing can be done for it by now */
 static bool begin(struct repair_job *job, struct device_extent *extent, enum extent_step step)
 {
+	unsigned int held = held_beside(job);
 	struct device_peer *target;
 	char why[200];
 
@@ -310,7 +315,7 @@ static bool begin(struct repair_job *job, struct device_extent *extent, enum ext
 		job->step = REPAIR_LOCATE;
 		return true;
 	}
-	if (step == EXTENT_DROP && leftover_waiting() + held_beside(job) + 2 >= REPAIR_ORPHANS_MAX) {
+	if ((held || step == EXTENT_DROP) && !has_places(held, 0)) {
 		extent->retry_ns = farswap_now_ns() + REPAIR_RETRY_NS;
 		return false;
 	}
@@ -319,7 +324,7 @@ static bool begin(struct repair_job *job, struct device_extent *extent, enum ext
 		job->step = REPAIR_SEAL;
 		return true;
 	}
-	target = choose_target(extent, held_beside(job));
+	target = choose_target(extent);
 	if (target) {
 		job->target = target->number;
 		job->leaver = placed_leaver;
@@ -363,15 +368,14 @@ static struct device_extent *most_urgent(struct plan_extent *view, bool *unsettl
 	return best;
 }
 
-/* no look at all extents for each message of the other one, nor one that finds no place for the slabs */
+/* no look at all extents for each message of the other one; nor are all extents sealed at once, as new pages must go somewhere */
 static bool looks_later(struct repair_job *job)
 {
-	unsigned int held = held_beside(job);
 	uint64_t now = farswap_now_ns();
 
-	if (!held)
+	if (!held_beside(job))
 		return false;
-	if (now < job->look_ns || leftover_waiting() + held + 3 >= REPAIR_ORPHANS_MAX)
+	if (now < job->look_ns || device.table.n <= REPAIR_JOBS)
 		return true;
 	job->look_ns = now + LOOK_NS;
 	return false;
@@ -707,23 +711,30 @@ static void set_members(struct repair_job *job)
 	repair_call(job, msg, on_set);
 }
 
-/* when all jobs are busy, a copy that only moves waits for one that is missing and can be made, and for one that is to leave at once; NULL: for none */
-static const struct device_extent *gives_way(const struct repair_job *job)
+/*
+ * When no other job can take it, a copy that only moves waits for one that is missing and can be made at another donor than where this one
+ * goes (its slab there must go back first), and for one that is to leave at once; NULL: for none.
+ */
+static const struct device_extent *gives_way(struct repair_job *job)
 {
+	uint64_t now = farswap_now_ns();
+	const struct device_peer *target;
 	const struct repair_job *other;
 	struct device_extent *next;
 	struct plan_extent view;
 	enum extent_step step;
 	bool unsettled = false;
 
-	if (!job->leaver || job->step != REPAIR_PUSH)
+	if (!job->leaver || job->step != REPAIR_PUSH || now < job->look_ns || !has_places(held_beside(job), 1))
 		return NULL;
 	for (other = repair->jobs; other < repair->jobs + REPAIR_JOBS; other++)
-		if (!repair_is_busy(other))
+		if (!is_busy(other) && has_places(held_beside(other), 0))
 			return NULL;
+	job->look_ns = now + LOOK_NS;
 	next = most_urgent(&view, &unsettled);
 	step = next ? plan_extent(&view, device.copies) : EXTENT_FINE;
-	return step == EXTENT_DROP || (step == EXTENT_REPLACE && choose_target(next, held_beside(NULL))) ? next : NULL;
+	target = step == EXTENT_REPLACE ? choose_target(next) : NULL;
+	return step == EXTENT_DROP || (target && target->number != job->target) ? next : NULL;
 }
 
 static void advance(struct repair_job *job)
@@ -817,7 +828,7 @@ void repair_progress(struct repair_progress *out)
 		if (!present && !needs_copy(&view))
 			continue;
 		out->extents++;
-		out->moves += plan_extent(&view, device.copies) == EXTENT_MOVE;
+		out->moves += present ? job->leaver != 0 : plan_extent(&view, device.copies) == EXTENT_MOVE;
 		bytes = (uint64_t)extent->frames_used * FARSWAP_FRAME_BYTES;
 		if (present && job->n_sums && job->step == REPAIR_PUSH)
 			bytes -= bytes * job->at / job->n_sums;

@@ -84,7 +84,7 @@ struct repair_job {
 	size_t nobody_has;		/* sums that no member gave right, and none may have any more */
 	struct plan_run run;		/* the piece in the air */
 	uint64_t turn;			/* when it was the first time that its copy could be pushed, as a number that rises */
-	uint64_t look_ns;		/* while another one is busy, no look for something to do before */
+	uint64_t look_ns;		/* while another one is busy, no look at all extents before */
 };
 
 struct repair_check {
@@ -122,10 +122,8 @@ struct repair_share {
 };
 
 void repair_advance(void);
-/* no job has anything in hand */
+/* no job has an extent in hand, or an answer to come */
 bool repair_is_idle(void);
-/* the job has an extent in hand, or an answer to come */
-bool repair_is_busy(const struct repair_job *job);
 /* is that member's copy to be moved: wanted back by its donor, or for the sake of even use? */
 struct device_extent;
 bool repair_leaves(const struct device_extent *extent, unsigned int member);

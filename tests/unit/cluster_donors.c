@@ -20,12 +20,21 @@ bool __wrap_farswap_msg_add_sum(union farswap_msg *msg, uint32_t frame, uint16_t
 	return le32toh(msg->check.n) < FRAMES / 4 && __real_farswap_msg_add_sum(msg, frame, offset, length, sum);
 }
 
+/* no piece of a copy that only moves goes before one of a copy that is missing, which could */
+static bool is_out_of_turn(const struct repair_job *job)
+{
+	const struct repair_job *other = &device.repair.jobs[job == device.repair.jobs];
+
+	return job->leaver && other->step == REPAIR_PUSH && !other->leaver && other->turn && !other->waiting;
+}
+
 bool link_request(struct link *link, union farswap_msg *msg, link_answer answer, void *arg)
 {
 	struct request *request = &requests[(first_request + cluster.n_requests) % QUEUE];
 
 	if (link->state != LINK_READY || cluster.n_requests == QUEUE || cluster_chance(50))
 		return false;
+	check(le16toh(msg->head.type) != FARSWAP_MSG_PUSH || !is_out_of_turn(arg));
 	*request = (struct request) { true, (int)(link - cluster.links), *msg, answer, arg };
 	cluster.n_requests++;
 	return true;

@@ -231,7 +231,6 @@ static void what_a_quota_leaves_is_not_moved_to(void **state)
 	cluster_end();
 }
 
-/* the set would have fewer copies than before: the one that was to leave is still good */
 #define ANY	UINT64_MAX
 
 /* that is at that step with that extent; NULL: none */
@@ -245,6 +244,7 @@ static const struct repair_job *job_at(enum repair_step step, uint64_t extent)
 	return NULL;
 }
 
+/* the set would have fewer copies than before: the one that was to leave is still good */
 static void a_copy_stays_when_another_is_lost_while_it_moves(void **state)
 {
 	const struct repair_job *job = NULL;
