@@ -368,14 +368,20 @@ static struct device_extent *most_urgent(struct plan_extent *view, bool *unsettl
 	return best;
 }
 
-/* no look at all extents for each message of the other one; nor are all extents sealed at once, as new pages must go somewhere */
+/* with as many jobs as extents all would be sealed at once, and new pages must go somewhere: one job does it all */
+static bool is_small(void)
+{
+	return device.table.n <= REPAIR_JOBS;
+}
+
+/* no look at all extents for each message of the other one */
 static bool looks_later(struct repair_job *job)
 {
 	uint64_t now = farswap_now_ns();
 
 	if (!held_beside(job))
 		return false;
-	if (now < job->look_ns || device.table.n <= REPAIR_JOBS)
+	if (now < job->look_ns || is_small())
 		return true;
 	job->look_ns = now + LOOK_NS;
 	return false;
@@ -728,7 +734,7 @@ static const struct device_extent *gives_way(struct repair_job *job)
 	if (!job->leaver || job->step != REPAIR_PUSH || now < job->look_ns || !has_places(held_beside(job), 1))
 		return NULL;
 	for (other = repair->jobs; other < repair->jobs + REPAIR_JOBS; other++)
-		if (!is_busy(other) && has_places(held_beside(other), 0))
+		if (!is_busy(other) && !is_small() && has_places(held_beside(other), 0))
 			return NULL;
 	job->look_ns = now + LOOK_NS;
 	next = most_urgent(&view, &unsettled);
