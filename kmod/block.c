@@ -139,22 +139,25 @@ static fsw_submit_bio_t disk_submit_bio(struct bio *bio)
 }
 
 #ifdef FSW_HAVE_RW_PAGE
-/* A fault's read without a bio. A write goes by bio: there it may cover a large folio, and nobody waits for it. */
+/* One page without a bio; a large folio has one. */
 static int disk_rw_page(struct block_device *bdev, sector_t sector, struct page *page, enum req_op op)
 {
 	struct fsw_device *dev = bdev->bd_disk->private_data;
 	unsigned long start;
 	int ret;
 
-	if (op != REQ_OP_READ || PageTransHuge(page))
+	if (PageTransHuge(page))
 		return -EOPNOTSUPP;
 	start = bdev_start_io_acct(bdev, FSW_PAGE >> SECTOR_SHIFT, op, jiffies);
-	ret = fsw_load(dev->core, sector_slot(sector), page_address(page));
+	if (op_is_write(op))
+		ret = fsw_store(dev->core, sector_slot(sector), page_address(page));
+	else
+		ret = fsw_load(dev->core, sector_slot(sector), page_address(page));
 	bdev_end_io_acct(bdev, op, start);
-	/* with an error the page must stay locked for the caller, who ends it through a bio, which tells the error */
+	/* with an error the page is the caller's still, who tries again with a bio, which tells the error */
 	if (ret)
 		return ret;
-	page_endio(page, false, 0);
+	page_endio(page, op_is_write(op), 0);
 	return 0;
 }
 #endif
