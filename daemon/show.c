@@ -82,6 +82,7 @@ static void show_device(struct json_object *d)
 		       number(c, "stored_1024"), number(c, "stored_512"), number(c, "stored_4096"));
 	if (number(c, "missed"))
 		printf("  mending: %llu frames that live donors missed or have wrong\n", number(c, "missed"));
+	printf("  metadata: %s of this host's memory\n", size_text(number(c, "metadata_bytes")));
 	printf("  codec: %s\n", tool_text(d, "codec"));
 	printf("  transfer: %llu pages out, %llu pages in\n", number(c, "stores"), number(c, "loads"));
 	printf("  page-in: p50 %.1f us, p99 %.1f us\n", (double)tool_u64(c, "load_p50_ns") / 1000,

@@ -420,6 +420,7 @@ static void add_counters(struct json_object *device_part, struct nlattr *const *
 	COUNTER(stored_1024);
 	COUNTER(stored_512);
 	COUNTER(frames);
+	COUNTER(metadata_bytes);
 	COUNTER(compacted);
 	COUNTER(mended);
 	COUNTER(scrubbed);

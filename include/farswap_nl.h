@@ -198,6 +198,7 @@ struct farswap_counters {
 	unsigned long long stored_512;
 	unsigned long long frames;		/* 4 KiB frames in use on each donor of a set */
 	unsigned long long compacted;		/* pages moved to free frames full of holes */
+	unsigned long long metadata_bytes;	/* of kernel memory, for the map and the extents; no page is in it */
 	unsigned long long load_p50_ns;		/* page-in: from entering the module to verified */
 	unsigned long long load_p99_ns;
 };

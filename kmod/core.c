@@ -147,6 +147,7 @@ void fsw_counters(struct fsw_core *core, struct farswap_counters *c)
 		.stored_512 = max_t(s64, fsw_count_sum(core, FSW_STORED + 3), 0),
 		.frames = fsw_frames_used(core),
 		.compacted = fsw_count_sum(core, FSW_COMPACTED),
+		.metadata_bytes = fsw_map_bytes(&core->map) + fsw_extents_bytes(&core->extents),
 		.load_p50_ns = hist_percentile(core, 50),
 		.load_p99_ns = hist_percentile(core, 99),
 	};
@@ -255,7 +256,7 @@ unsigned int fsw_extents_wanted(struct fsw_core *core)
 
 void fsw_want(struct fsw_core *core)
 {
-	if (core->params.want && !READ_ONCE(core->staging.stopping) && fsw_extents_wanted(core))
+	if (core->params.want && !READ_ONCE(core->staging.stopping))
 		core->params.want(core->params.want_ctx);
 }
 

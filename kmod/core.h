@@ -19,7 +19,8 @@
 #define FSW_WINDOW_MAX		64	/* pages */
 #define FSW_SPARES		2	/* windows of compaction's, beside the staging pool */
 #define FSW_MEND_SLOTS		16	/* mended at once, beside both */
-#define FSW_PEERS_MAX		8	/* live peers of a device, and chains of a window */
+#define FSW_PEERS_MAX		8	/* live peers of a device */
+#define FSW_CHAINS_MAX		32	/* of a window: one for each peer that some of its pages go to, a bit each */
 
 /* ---- peers: what the core sees of one; the transport embeds it in its own struct ---- */
 struct fsw_peer {
@@ -145,7 +146,7 @@ struct fsw_params {
 	unsigned int ahead;		/* pages in the read-ahead buffers, a multiple of 16; 0: no read-ahead */
 	const unsigned int *readahead;	/* the window; may change at any time. 0: adaptive, 1: off, 2..64: fixed */
 	const unsigned int *scrub;	/* stored pages whose copies are verified, per second; may change at any time. NULL: none ever */
-	void (*want)(void *ctx);	/* fewer spare extents than wanted: any context, only queues work */
+	void (*want)(void *ctx);	/* extents may be short, fsw_extents_wanted() tells: any context, often, only queues work */
 	void *want_ctx;
 };
 

@@ -66,7 +66,7 @@ static inline bool fsw_entry_current(struct fsw_core *core, u64 slot, struct fsw
 }
 
 void fsw_hist_add(struct fsw_core *core, u64 ns);
-void fsw_want(struct fsw_core *core);	/* tell farswapd if spare extents are short */
+void fsw_want(struct fsw_core *core);	/* extents may be short: farswapd is told if so */
 
 /* The slot's cluster, from the map's stock if it is new; NULL: the stock is empty. Any context. */
 struct fsw_cluster *fsw_populate(struct fsw_core *core, u64 slot);

@@ -11,6 +11,7 @@ int fsw_extents_init(struct fsw_extents *x, u64 size, u64 slab_bytes, unsigned i
 	x->nr = 0;
 	x->cursor = 0;
 	x->pack_left = 0;
+	x->claimed = 0;
 	x->pack_cursor = 0;
 	memset(x->hole, 0, sizeof(x->hole));
 	memset(x->holes, 0, sizeof(x->holes));
@@ -185,11 +186,19 @@ u64 fsw_entry_remote(struct fsw_extents *x, const struct fsw_member *m, struct f
 u64 fsw_run_claim(struct fsw_extents *x)
 {
 	struct fsw_extent *e, *best = NULL;
-	unsigned int i;
+	unsigned int i, live, most = 0;
 
-	for (i = 0; (e = fsw_extents_get(x, i)); i++)
-		if (e->next_run < x->runs && fsw_extent_gives(e) && fsw_extent_live(e) > (best ? fsw_extent_live(best) : 0))
+	while ((e = fsw_extents_get(x, x->claimed)) && e->next_run == x->runs)
+		x->claimed++;
+	for (i = x->claimed; most < x->copies && (e = fsw_extents_get(x, i)); i++) {
+		if (e->next_run == x->runs || !fsw_extent_gives(e))
+			continue;
+		live = fsw_extent_live(e);
+		if (live > most) {
+			most = live;
 			best = e;
+		}
+	}
 	return best ? (u64)best->index * x->frames + best->next_run++ * FSW_CLUSTER : FSW_NO_FRAME;
 }
 
@@ -201,6 +210,14 @@ unsigned int fsw_extent_used(struct fsw_extents *x, const struct fsw_extent *e)
 	for (i = 0; i < x->runs; i++)
 		unused += atomic_read(&e->run_free[i]);
 	return x->frames - unused;
+}
+
+u64 fsw_extents_bytes(struct fsw_extents *x)
+{
+	u64 records = 2 * x->copies * BITS_TO_LONGS(x->frames) * sizeof(long);	/* missed and mending of each */
+
+	return x->max * sizeof(*x->all) + smp_load_acquire(&x->nr) * (sizeof(struct fsw_extent) + sizeof(struct fsw_set) +
+		x->frames * sizeof(atomic_t) + x->runs * sizeof(atomic_t) + records);
 }
 
 unsigned int fsw_extents_fresh(struct fsw_extents *x)

@@ -80,9 +80,10 @@ struct fsw_extents {
 	unsigned int nr;			/* published: smp_store_release after all[nr] is whole */
 	struct fsw_extent **all;
 	struct mutex lock;			/* who adds to all, or changes a set */
-	spinlock_t home_lock;			/* next_run of each, every cluster's home, pack and pack_left; irq-safe */
+	spinlock_t home_lock;			/* next_run of each, every cluster's home, pack, pack_left and claimed; irq-safe */
 	u64 pack;				/* the next frame for packed pages, in a run claimed for them */
 	unsigned int pack_left;			/* frames of that run from there on */
+	unsigned int claimed;			/* of each extent before this one every run is somebody's */
 	/* hints; races are harmless */
 	unsigned int cursor;			/* where the last search for any frame ended */
 	unsigned int pack_cursor;		/* where the last search for an empty run ended */
@@ -190,6 +191,7 @@ bool fsw_slabs_shared(struct fsw_extents *x, const struct fsw_extent *but, const
 u64 fsw_run_claim(struct fsw_extents *x);
 unsigned int fsw_extents_fresh(struct fsw_extents *x);	/* runs on extents that give, that are nobody's home */
 unsigned int fsw_extents_giving(struct fsw_extents *x);	/* extents that give frames */
+u64 fsw_extents_bytes(struct fsw_extents *x);		/* of memory */
 unsigned int fsw_extent_used(struct fsw_extents *x, const struct fsw_extent *e);
 
 #endif

@@ -75,6 +75,12 @@ int fsw_map_stock(struct fsw_map *map)
 	return 0;
 }
 
+u64 fsw_map_bytes(const struct fsw_map *map)
+{
+	return clusters(map) * sizeof(*map->clusters) +
+	       READ_ONCE(map->made) * (sizeof(struct fsw_cluster) + FSW_CLUSTER * sizeof(struct fsw_entry));
+}
+
 struct fsw_cluster *fsw_map_cluster(struct fsw_map *map, u64 slot)
 {
 	return slot < map->slots ? READ_ONCE(map->clusters[slot / FSW_CLUSTER]) : NULL;

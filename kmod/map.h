@@ -165,6 +165,8 @@ int fsw_map_stock(struct fsw_map *map);
 /* Is it time to? Any context. */
 bool fsw_map_low(struct fsw_map *map);
 
+u64 fsw_map_bytes(const struct fsw_map *map);	/* of memory, the stock included */
+
 /* The slot's cluster, or NULL when it is not populated. Any context. */
 struct fsw_cluster *fsw_map_cluster(struct fsw_map *map, u64 slot);
 /* The same, populated from the stock if need be; NULL: the stock is empty. Any context. */

@@ -58,6 +58,7 @@ COUNTER(stored_1024);
 COUNTER(stored_512);
 COUNTER(frames);		/* 4 KiB frames in use on each donor of a set */
 COUNTER(compacted);		/* pages moved to free frames full of holes */
+COUNTER(metadata_bytes);	/* of kernel memory, for the map and the extents */
 COUNTER(load_p50_ns);		/* page-in, median: from entering the module to verified */
 COUNTER(load_p99_ns);		/* the same, 99th percentile */
 
@@ -158,6 +159,7 @@ static struct attribute *counters_attrs[] = {
 	&dev_attr_stored_512.attr,
 	&dev_attr_frames.attr,
 	&dev_attr_compacted.attr,
+	&dev_attr_metadata_bytes.attr,
 	&dev_attr_load_p50_ns.attr,
 	&dev_attr_load_p99_ns.attr,
 	NULL

@@ -131,7 +131,7 @@ static int chain_to(struct fsw_window *w, struct fsw_peer *peer)
 	for (i = 0; i < w->nr_chains; i++)
 		if (w->chains[i].peer == peer)
 			return i;
-	if (w->nr_chains == FSW_PEERS_MAX)
+	if (w->nr_chains == FSW_CHAINS_MAX)
 		return -1;
 	w->chains[w->nr_chains].done = window_chain_done;
 	w->chains[w->nr_chains].owner = w;
@@ -141,12 +141,11 @@ static int chain_to(struct fsw_window *w, struct fsw_peer *peer)
 
 /*
  * Which chains carry a run on this set: one for each member that is live now. Members only ever stop being live, so one
- * that is live when the window ends was live here. 0: none, or more peers than a window has chains.
+ * that is live when the window ends was live here. False: none, or more peers than a window has chains.
  */
-static u32 set_chains(struct fsw_window *w, const struct fsw_set *set)
+static bool set_chains(struct fsw_window *w, const struct fsw_set *set, struct fsw_run *run)
 {
-	unsigned int i;
-	u32 chains = 0;
+	unsigned int i, chains = w->nr_chains;
 
 	for (i = 0; i < set->nr; i++) {
 		int c;
@@ -154,22 +153,24 @@ static u32 set_chains(struct fsw_window *w, const struct fsw_set *set)
 		if (!fsw_peer_live(set->members[i].peer))
 			continue;
 		c = chain_to(w, set->members[i].peer);
-		if (c < 0)
-			return 0;
-		chains |= 1u << c;
+		if (c < 0) {
+			w->nr_chains = chains;	/* none that carries nothing */
+			return false;
+		}
+		run->chains[run->nr_chains++] = c;
 	}
-	return chains;
+	return run->nr_chains;
 }
 
 /* The same for the extent, of which the window has a frame pinned: its set stays what it is until that is let go. */
-static u32 extent_chains(struct fsw_window *w, const struct fsw_extent *e)
+static bool extent_chains(struct fsw_window *w, const struct fsw_extent *e, struct fsw_run *run)
 {
-	u32 chains;
+	bool any;
 
 	rcu_read_lock();
-	chains = set_chains(w, rcu_dereference(e->set));
+	any = set_chains(w, rcu_dereference(e->set), run);
 	rcu_read_unlock();
-	return chains;
+	return any;
 }
 
 static void page_unpost(struct fsw_core *core, struct fsw_window_page *p, enum fsw_page_state state, bool free)
@@ -198,14 +199,13 @@ static void page_post(struct fsw_window *w, unsigned int i)
 	struct fsw_run *run = w->nr_runs ? &w->runs[w->nr_runs - 1] : NULL;
 
 	if (!run || !run_continues(w, run, i)) {
-		u32 chains = extent_chains(w, fsw_frame_extent(&core->extents, p->frame));
-
-		if (!chains) {
+		run = &w->runs[w->nr_runs];
+		*run = (struct fsw_run){ .first = w->nr_order };
+		if (!extent_chains(w, fsw_frame_extent(&core->extents, p->frame), run)) {
 			page_unpost(core, p, FSW_PAGE_WAITING, true);
 			return;
 		}
-		run = &w->runs[w->nr_runs++];
-		*run = (struct fsw_run){ .first = w->nr_order, .chains = chains };
+		w->nr_runs++;
 	}
 	w->order[w->nr_order++] = i;
 	run->nr++;
@@ -306,19 +306,43 @@ static void window_place(struct fsw_window *w)
 		fsw_compact_kick(&core->compact, true);
 }
 
+/* Of each chain the runs that it carries, in their order. */
+static void chains_link(struct fsw_window *w)
+{
+	unsigned int r = w->nr_runs, k;
+
+	memset(w->chain_runs, FSW_NO_RUN, sizeof(w->chain_runs));
+	while (r--) {
+		struct fsw_run *run = &w->runs[r];
+
+		for (k = 0; k < run->nr_chains; k++) {
+			run->next[k] = w->chain_runs[run->chains[k]];
+			w->chain_runs[run->chains[k]] = r;
+		}
+	}
+}
+
+/* The run that the chain carries after this one, which it carries; or FSW_NO_RUN. */
+static unsigned int run_next(const struct fsw_run *run, unsigned int c)
+{
+	unsigned int k = 0;
+
+	while (run->chains[k] != c)
+		k++;
+	return run->next[k];
+}
+
 static void chain_post(struct fsw_window *w, unsigned int c)
 {
 	struct fsw_core *core = w->staging->core;
-	unsigned int i, nr = 0;
+	unsigned int r, nr = 0;
 
-	for (i = 0; i < w->nr_runs; i++) {
-		struct fsw_run *run = &w->runs[i];
+	for (r = w->chain_runs[c]; r != FSW_NO_RUN; r = run_next(&w->runs[r], c)) {
+		const struct fsw_run *run = &w->runs[r];
 		const struct fsw_window_page *p = &w->pages[w->order[run->first]];
 		const struct fsw_member *m;
 		const struct fsw_set *set;
 
-		if (!(run->chains & 1u << c))
-			continue;
 		rcu_read_lock();
 		set = rcu_dereference(fsw_frame_extent(&core->extents, p->frame)->set);
 		m = &set->members[fsw_set_find(set, w->chains[c].peer)];
@@ -338,12 +362,15 @@ static void chain_post(struct fsw_window *w, unsigned int c)
 /* Does the peer, or with NULL any, have the run, and is still live? Then every other that it went to has it too, or is LOST. */
 static bool run_acked(struct fsw_window *w, const struct fsw_run *run, const struct fsw_peer *peer)
 {
-	u32 acked = run->chains & (u32)atomic_read(&w->acked);
-	unsigned int c;
+	u32 acked = atomic_read(&w->acked);
+	unsigned int k;
 
-	for (c = 0; c < w->nr_chains; c++)
-		if (acked & 1u << c && (!peer || w->chains[c].peer == peer) && fsw_peer_live(w->chains[c].peer))
+	for (k = 0; k < run->nr_chains; k++) {
+		const struct fsw_peer *to = w->chains[run->chains[k]].peer;
+
+		if (acked & 1u << run->chains[k] && (!peer || to == peer) && fsw_peer_live(to))
 			return true;
+	}
 	return false;
 }
 
@@ -420,6 +447,7 @@ static void window_send(struct fsw_window *w)
 
 	fsw_stall_nap();
 	window_place(w);
+	chains_link(w);
 	nr = w->nr_chains;	/* the window may be another's as soon as the last chain ended */
 	if (nr)
 		fsw_count(w->staging->core, FSW_WINDOWS);
@@ -441,7 +469,7 @@ static void window_chain_done(struct fsw_chain *chain, int status)
 	if (status)	/* what it did not acknowledge it must not be asked for: LOST before the window ends */
 		core->ops->peer_fail(core->transport, chain->peer, status, "a window was not acknowledged");
 	else
-		atomic_or(1 << (chain - w->chains), &w->acked);
+		atomic_or(1u << (chain - w->chains), &w->acked);
 	fsw_stall();
 	if (atomic_dec_and_test(&w->pending))
 		window_end(w);

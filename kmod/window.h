@@ -32,8 +32,12 @@ struct fsw_window_page {
 struct fsw_run {		/* POSTED pages next to each other in the window's buffer and on the extent */
 	u16 first, nr;		/* of fsw_window.order */
 	u32 bytes;
-	u32 chains;		/* bit per chain of the window that carries it */
+	u8 nr_chains;		/* that carry it: as many as the set had live members */
+	u8 chains[FARSWAP_COPIES_MAX];	/* which of the window's, */
+	u8 next[FARSWAP_COPIES_MAX];	/* and of each the next run that it carries, or FSW_NO_RUN */
 };
+
+#define FSW_NO_RUN	U8_MAX
 
 struct fsw_window {
 	struct fsw_staging *staging;
@@ -56,7 +60,8 @@ struct fsw_window {
 	struct fsw_piece *pieces;
 	u8 groups[FSW_WINDOW_MAX][FSW_SUBS];	/* by place: the pages in it that need a slot, */
 	u8 nr_groups[FSW_WINDOW_MAX];		/* and how many */
-	struct fsw_chain chains[FSW_PEERS_MAX];
+	u8 chain_runs[FSW_CHAINS_MAX];	/* of each chain the first run that it carries */
+	struct fsw_chain chains[FSW_CHAINS_MAX];
 };
 
 struct fsw_cpu {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The kernel's primitives for the core in user space: one thread, virtual time, and a hook wherever another CPU or an
- * interrupt could come in between (world_step(), world.c). Locks only check that they are used as locks.
+ * interrupt could come in between (world_step(), world.c; none with OS_USER_ALONE). Locks only check that they are used as locks.
  */
 #ifndef OS_USER_H
 #define OS_USER_H
@@ -31,10 +31,15 @@ extern int world_rcu_outside;	/* the same of the task that the present one came 
 extern bool world_worker;	/* the running task is a workqueue's */
 extern bool world_reclaim;	/* the running task is giving memory back */
 extern u64 world_ns;		/* virtual time */
+#ifdef OS_USER_ALONE
+#define world_step() ((void)0)
+#else
 void world_step(void);		/* something else may happen here */
+#endif
 void world_wait(u64 until_ns);	/* time passes, at most until then, until something happened */
 
 #define U64_MAX UINT64_MAX
+#define U8_MAX UINT8_MAX
 #define NSEC_PER_MSEC 1000000ull
 #define MSEC_PER_SEC 1000u
 #define NSEC_PER_USEC 1000ull
