@@ -8,7 +8,7 @@
 #include "rdma.h"
 #include "settings.h"
 
-#define WANT_EVERY	(HZ / 10)	/* at most one EV_WANT in this time */
+#define WANT_EVERY	(HZ / 10)	/* at most one look, and one EV_WANT, in this time */
 
 static DEFINE_MUTEX(devices_lock);	/* the_device, closing */
 static struct fsw_device *the_device;

@@ -35,7 +35,7 @@ struct fsw_device {
 	struct gendisk *disk;		/* from UP on */
 	struct workqueue_struct *wq;
 	struct delayed_work want_work;	/* EV_WANT */
-	unsigned long wanted;		/* jiffies of the last EV_WANT; want_work's own */
+	unsigned long wanted;		/* jiffies when it was last looked whether to send an EV_WANT; want_work's own */
 };
 
 /* All: process context, may sleep. extack, where there is one, gets a text with each error. */

@@ -21,7 +21,7 @@
 
 #define PAGES	8192			/* slots of each phase: sixteen clusters */
 #define READS	64			/* at once */
-#define FAR	(1u << 17)		/* pages that all donors keep, at most half of it */
+#define FAR	(1u << 18)		/* pages that all donors keep, at most half of it */
 
 int world_cpu, world_locks, world_rcu, world_rcu_outside;
 bool world_worker, world_reclaim;
