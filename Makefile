@@ -18,7 +18,10 @@ help:
 	@echo 'make test-long   the tests that take long'
 	@echo 'make chaos       faults at random under load: MINUTES=10, SEED=1, KERNEL=6.1, STALLS=1'
 	@echo 'make test-debug  the tests for a kernel with KASAN, lockdep and kmemleak'
+	@echo 'make bench       what swap costs on farswap and on what is used today, as ratios within one run: KERNEL=6.1'
+	@echo 'make bench-quick the same without fio, redis and sort, in less than 10 minutes'
 	@echo 'make bench-path  what the data path does, as ratios within one run: KERNEL=6.1'
+	@echo 'make cost        instructions that the core spends on a page'
 	@echo 'make sim         placement, eviction and rebalancing of 10,000 simulated nodes'
 	@echo 'make vm          one test: TEST=name, KERNEL=6.1, STALLS=1'
 	@echo 'make vm-shell    a shell in a guest with everything built: KERNEL=6.1, NODES=1'
@@ -66,6 +69,13 @@ test-debug: packages
 demo: packages
 	scripts/demo
 
+bench bench-quick: packages
+	@scripts/install-packages bench
+	@bench/peers $(if $(filter bench,$@),full,quick) $(KERNEL)
+
+cost: packages
+	@bench/cost/run
+
 bench-path: packages
 	@bench/path $(KERNEL)
 
@@ -105,4 +115,4 @@ install-module:
 clean:
 	rm -rf .build
 
-.PHONY: help all packages daemon kmod guest user test test-long chaos test-debug demo bench-path sim vm vm-shell install install-user install-module clean
+.PHONY: help all packages daemon kmod guest user test test-long chaos test-debug demo bench bench-quick bench-path cost sim vm vm-shell install install-user install-module clean

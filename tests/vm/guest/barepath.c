@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * barepath in|out BYTES MIB: the verbs, copies and checksums of paging MIB in order, and nothing else: no swap, none of farswap's code.
+ * barepath in|one|out BYTES MIB [DONORS]: the verbs, copies and checksums of paging MIB in order, and nothing else: no swap, none of farswap's
+ * code.
  *
  *   in    READ a donor's memory, BYTES at a time, into a pool; copy and sum each page that has come to where it belongs
- *   out   copy and sum each page into the pool; WRITE it to three donors, BYTES at a time
+ *   one   the same with a READ for each page, and none before the one before it is through; BYTES are a page's
+ *   out   copy and sum each page into the pool; WRITE it to DONORS (1 to 3, 3 if not said) donors, BYTES at a time
  *
  * The pool has 4 MiB. The donors are memory of this process, behind queue pairs of their own on the first device. Prints "ready" when it
- * begins and "moved seconds=S" when it is through. Exits 2 if anything fails or a page is not where it should be in the end.
+ * begins and "moved seconds=S" when it is through, with p50=US of a page for "one". Exits 2 if anything fails or a page is not where it should be
+ * in the end.
  */
 #include <infiniband/verbs.h>
 #include <stdbool.h>
@@ -39,7 +42,8 @@ static int gid_index;
 static struct donor donors[DONORS];
 static char *pool, *pages;
 static struct ibv_mr *pool_mr;
-static size_t bytes, total;
+static size_t bytes, total, nr_donors = DONORS;
+static double *each;		/* "one": seconds of each page */
 
 static void die(const char *what)
 {
@@ -54,6 +58,14 @@ static char *memory_get(size_t size)
 	if (at == MAP_FAILED)
 		die("no memory");
 	return at;
+}
+
+static double seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
 /* ---- connections ---- */
@@ -170,6 +182,23 @@ static uint32_t in(void)
 	return sums;
 }
 
+static uint32_t one(void)
+{
+	uint32_t sums = 0;
+	double start;
+	size_t at;
+
+	for (at = 0; at < total; at += PAGE_BYTES) {
+		start = seconds();
+		post(&donors[0], IBV_WR_RDMA_READ, at);
+		complete(1);
+		memcpy(pages + at, pool + at % POOL_BYTES, PAGE_BYTES);
+		sums ^= fsw_crc32c(~0u, pages + at, PAGE_BYTES);
+		each[at / PAGE_BYTES] = seconds() - start;
+	}
+	return sums;
+}
+
 static uint32_t out(void)
 {
 	size_t at, d;
@@ -180,49 +209,64 @@ static uint32_t out(void)
 		sums ^= fsw_crc32c(~0u, pool + at % POOL_BYTES, PAGE_BYTES);
 		if ((at + PAGE_BYTES) % bytes)
 			continue;
-		for (d = 0; d < DONORS; d++)
+		for (d = 0; d < nr_donors; d++)
 			post(&donors[d], IBV_WR_RDMA_WRITE, at + PAGE_BYTES - bytes);
 		if (at + PAGE_BYTES > DEPTH * bytes)
-			complete(DONORS);
+			complete(nr_donors);
 	}
-	complete(DONORS * (total / bytes < DEPTH ? total / bytes : DEPTH));
+	complete(nr_donors * (total / bytes < DEPTH ? total / bytes : DEPTH));
 	return sums;
 }
 
 /* ---- the run ---- */
 
-static double seconds(void)
+static int seconds_cmp(const void *a, const void *b)
 {
-	struct timespec now;
+	double x = *(const double *)a, y = *(const double *)b;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
+	return (x > y) - (x < y);
+}
+
+static void usage(void)
+{
+	fprintf(stderr, "usage: barepath in|one|out BYTES MIB [DONORS] (BYTES: of pages, a divisor of 1 MiB; one page with one)\n");
+	exit(2);
 }
 
 int main(int argc, char **argv)
 {
-	bool inward = argc == 4 && !strcmp(argv[1], "in");
-	uint32_t (*run)(void) = inward ? in : out, sums = 0, moved;
-	size_t at, d;
-	double start;
+	static const struct {
+		const char *name;
+		uint32_t (*run)(void);
+	} ways[] = { { "out", out }, { "in", in }, { "one", one } };
+	size_t at, d, way;
+	uint32_t sums = 0, moved;
+	double start, took;
 
-	bytes = argc == 4 ? strtoul(argv[2], NULL, 10) : 0;
-	total = argc == 4 ? strtoul(argv[3], NULL, 10) << 20 : 0;
-	if (argc != 4 || (!inward && strcmp(argv[1], "out")) || !bytes || bytes % PAGE_BYTES || POOL_BYTES % bytes || DEPTH * bytes > POOL_BYTES ||
-	    !total || total % bytes) {
-		fprintf(stderr, "usage: barepath in|out BYTES MIB (BYTES: of pages, a divisor of 1 MiB)\n");
-		return 2;
-	}
+	if (argc < 4 || argc > 5)
+		usage();
+	for (way = 0; way < 3 && strcmp(argv[1], ways[way].name); way++)
+		;
+	bytes = strtoul(argv[2], NULL, 10);
+	total = strtoul(argv[3], NULL, 10) << 20;
+	if (argc == 5)
+		nr_donors = strtoul(argv[4], NULL, 10);
+	if (way == 3 || !bytes || bytes % PAGE_BYTES || POOL_BYTES % bytes || DEPTH * bytes > POOL_BYTES || !total || total % bytes ||
+	    (ways[way].run == one && bytes != PAGE_BYTES) || nr_donors < 1 || nr_donors > DONORS)
+		usage();
+	if (way)
+		nr_donors = 1;
 	device_open();
 	pool = memory_get(POOL_BYTES);
 	pool_mr = ibv_reg_mr(pd, pool, POOL_BYTES, IBV_ACCESS_LOCAL_WRITE);
 	if (!pool_mr)
 		die("the pool cannot be registered");
 	pages = memory_get(total);
-	for (d = 0; d < DONORS; d++)
+	each = (double *)memory_get(total / PAGE_BYTES * sizeof(*each));
+	for (d = 0; d < nr_donors; d++)
 		donor_new(&donors[d]);
 	for (at = 0; at < total; at += PAGE_BYTES) {
-		char *page = (inward ? donors[0].memory : pages) + at;
+		char *page = (way ? donors[0].memory : pages) + at;
 
 		pattern_fill((uint64_t *)page, SEED, at / PAGE_BYTES, 1);
 		sums ^= fsw_crc32c(~0u, page, PAGE_BYTES);
@@ -230,9 +274,15 @@ int main(int argc, char **argv)
 	printf("ready\n");
 	fflush(stdout);
 	start = seconds();
-	moved = run();
-	printf("moved seconds=%.3f\n", seconds() - start);
-	for (d = 0; d < (inward ? 1 : DONORS); d++)
+	moved = ways[way].run();
+	took = seconds() - start;
+	printf("moved seconds=%.3f", took);
+	if (ways[way].run == one) {
+		qsort(each, total / PAGE_BYTES, sizeof(*each), seconds_cmp);
+		printf(" p50=%.1f", each[total / PAGE_BYTES / 2] * 1e6);
+	}
+	printf("\n");
+	for (d = 0; d < nr_donors; d++)
 		if (moved != sums || memcmp(pages, donors[d].memory, total))
 			die("pages are not what they should be");
 	return 0;

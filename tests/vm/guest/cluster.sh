@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 # cluster_conf N [KEY=VALUE...]: /etc/farswap of N nodes; node1 lends nothing, the others 16 slabs. The key is the same everywhere. In one
-# machine all nodes see the host page out: it lends all the same. NET=fd77:: for IPv6.
+# machine all nodes see the host page out: it lends all the same. NET=fd77:: for IPv6, SIZE=512M of the device.
 cluster_conf() {
 	local n nodes=$1
 	shift
@@ -10,7 +10,7 @@ cluster_conf() {
 	[ -f /etc/farswap/key ] || (umask 077; printf '%064d\n' 77 > /etc/farswap/key)
 	{
 		printf '[cluster]\n'
-		printf '%s\n' key=/etc/farswap/key slab=32M reserve=64M size=512M lend_while_borrowing=yes "$@"
+		printf '%s\n' key=/etc/farswap/key slab=32M reserve=64M size=${SIZE:-512M} lend_while_borrowing=yes "$@"
 		for n in $(seq "$nodes"); do
 			printf '[node node%s]\naddress=%s%s\nlend=%s\n' "$n" "${NET:-10.77.0.}" "$n" \
 				"$([ "$n" = 1 ] && echo 0 || echo 16)"

@@ -4,17 +4,19 @@
  *
  *   fill       write every page anew, in order; under a memory limit this pages out
  *   churn=N    rewrite N pages, each chosen at random
- *   out        page everything out (MADV_PAGEOUT)
+ *   out        page everything out (MADV_PAGEOUT), until nothing of it is in memory
  *   seq        touch every page once, in order
  *   stride=K   the same, every Kth page, and so K times
- *   random     the same, shuffled
+ *   random     the same, shuffled; random=T: by T threads, each its own part of them
+ *   zipf=N     N times a page whose rank, all of them shuffled, is Zipf(1): 7 of 10 are read, the others rewritten; always the same ones
  *   mix        the first half in order by one thread, the second half shuffled by another, until one of them is through
  *   free=P     give up P percent of the pages that are written, chosen at random
  *   turn=N     write a page that was given up, give up another, N times; all is paged out after each 1024 of them
  *   data=FILE  comes first: the pages to write are FILE's; without it they are ones that do not compress
+ *   times=FILE the time of each touch from here on is appended to FILE, a line of nanoseconds each
  *
- * A phase that writes or pages out lasts until farswap0's staging pool is empty. One that touches is timed touch by touch: p50 and
- * p99 are microseconds. faults are the major ones; counters are farswap0's, for the phase, but frames, stored_* and compacted as they
+ * A phase that writes or pages out lasts until farswap0's staging pool is empty. One that touches is timed touch by touch: p10, p25 and so on up to
+ * p9999 (of 10,000) are microseconds. faults are the major ones; counters are farswap0's, for the phase, but frames, stored_* and compacted as they
  * are at its end. Exits 1 if a word was wrong.
  */
 #define _GNU_SOURCE
@@ -36,7 +38,8 @@
 static const char *const counters[] = { "stores", "write_wrs", "write_chains", "write_bytes", "loads", "read_wrs", "read_bytes" };
 #define NR_COUNTERS (sizeof(counters) / sizeof(*counters))
 /* these as they are at a phase's end */
-static const char *const gauges[] = { "frames", "stored_4096", "stored_2048", "stored_1024", "stored_512", "compacted" };
+static const char *const gauges[] = { "frames", "stored_4096", "stored_2048", "stored_1024", "stored_512", "compacted", "held",
+				      "metadata_bytes" };
 #define NR_GAUGES (sizeof(gauges) / sizeof(*gauges))
 
 static char *memory;
@@ -45,6 +48,7 @@ static uint32_t *rounds;	/* of each page: the write that it holds, 0: none, it i
 static uint32_t writes;
 static const char *data;	/* of data_pages pages, or NULL */
 static size_t data_pages;
+static FILE *times;		/* or NULL */
 static uint64_t start_ns, before[NR_COUNTERS];
 static long faults_before;
 static unsigned int wrong;
@@ -149,6 +153,15 @@ static void data_open(const char *path)
 	close(fd);
 }
 
+static void times_open(const char *path)
+{
+	times = fopen(path, "a");
+	if (!times) {
+		fprintf(stderr, "swapbench: %s cannot be written\n", path);
+		exit(2);
+	}
+}
+
 /* ---- counters ---- */
 
 /* 0 where there is no such counter */
@@ -242,9 +255,65 @@ static void page_out(void)
 	}
 }
 
+/* pages that are in memory, the swap cache included */
+static size_t nr_resident(void)
+{
+	static unsigned char *in;
+	size_t i, nr = 0;
+
+	if (!in)
+		in = array(pages, 1);
+	if (mincore(memory, pages * PAGE_BYTES, in)) {
+		perror("swapbench: mincore");
+		exit(2);
+	}
+	for (i = 0; i < pages; i++)
+		nr += in[i] & 1;
+	return nr;
+}
+
+/* memory.reclaim of the own control group, of which there is one below the root */
+static int reclaim_open(void)
+{
+	char group[128] = "", path[192];
+	FILE *f = fopen("/proc/self/cgroup", "r");
+
+	if (f) {
+		if (fscanf(f, "0::%127s", group) != 1)
+			group[0] = 0;
+		fclose(f);
+	}
+	snprintf(path, sizeof(path), "/sys/fs/cgroup%s/memory.reclaim", group);
+	return open(path, O_WRONLY);
+}
+
+#define OUT_SECONDS	30	/* a packet that is lost costs some of them */
+
+/*
+ * Until they are really gone: what a device answers later for is not mapped any more, and stays in the swap cache until the control group's
+ * memory is reclaimed. A second MADV_PAGEOUT finds what a CPU's batch kept from the first.
+ */
 static void out(const char *name)
 {
+	uint64_t begun = now_ns();
+	size_t nr;
+	int fd = -1;
+
 	page_out();
+	if (nr_resident())
+		page_out();
+	while ((nr = nr_resident())) {
+		if (fd < 0)
+			fd = reclaim_open();
+		if (fd < 0 || now_ns() - begun > OUT_SECONDS * 1000000000ull) {
+			fprintf(stderr, "swapbench: %zu pages do not go out%s\n", nr, fd < 0 ? ": no control group" : "");
+			exit(2);
+		}
+		dprintf(fd, "%zu", nr * PAGE_BYTES);	/* less than that, EAGAIN, is some, too */
+		usleep(1000);
+	}
+	if (fd >= 0)
+		close(fd);
 	print_out(name);
 }
 
@@ -321,9 +390,19 @@ static int ns_cmp(const void *a, const void *b)
 
 static void print_in(struct touches *t)
 {
+	static const struct {
+		const char *name;
+		unsigned int of_10000;
+	} percentiles[] = { { "10", 1000 }, { "25", 2500 }, { "50", 5000 }, { "75", 7500 }, { "90", 9000 }, { "99", 9900 }, { "999", 9990 },
+			    { "9999", 9999 } };
+	size_t i;
+
 	qsort(t->each_ns, t->done, sizeof(*t->each_ns), ns_cmp);
-	printf(" %spages=%zu %sp50=%.1f %sp99=%.1f", t->name, t->done, t->name, t->each_ns[t->done / 2] / 1e3, t->name,
-	       t->each_ns[t->done * 99 / 100] / 1e3);
+	printf(" %spages=%zu", t->name, t->done);
+	for (i = 0; i < sizeof(percentiles) / sizeof(*percentiles); i++)
+		printf(" %sp%s=%.1f", t->name, percentiles[i].name, t->each_ns[t->done * percentiles[i].of_10000 / 10000] / 1e3);
+	for (i = 0; times && i < t->done; i++)
+		fprintf(times, "%u\n", t->each_ns[i]);
 	free(t->each_ns);
 }
 
@@ -363,6 +442,84 @@ static void in(const char *name, size_t *order)
 	free(order);
 }
 
+static void thread_begin(struct touches *t)
+{
+	if (pthread_create(&t->thread, NULL, touch, t)) {
+		fprintf(stderr, "swapbench: no thread\n");
+		exit(2);
+	}
+}
+
+static void in_threads(const char *name, size_t *order, size_t nr)
+{
+	bool stop = false;
+	struct touches *threads = array(nr, sizeof(*threads)), all = { .name = "", .nr = pages, .done = pages };
+	size_t i, first;
+
+	all.each_ns = array(pages, sizeof(*all.each_ns));
+	for (i = 0; i < nr; i++) {
+		first = pages * i / nr;
+		threads[i] = (struct touches){ .order = order + first, .nr = pages * (i + 1) / nr - first, .each_ns = all.each_ns + first,
+					       .stop = &stop };
+	}
+	phase_begin();
+	for (i = 0; i < nr; i++)
+		thread_begin(&threads[i]);
+	for (i = 0; i < nr; i++)
+		pthread_join(threads[i].thread, NULL);
+	phase_end(name);
+	print_in(&all);
+	printf("\n");
+	free(threads);
+	free(order);
+}
+
+/* Of each page the sum of 1/rank up to it; in place of a search for a rank by a table of all of them (inverse of the distribution). */
+static double *zipf_sums(void)
+{
+	double *sums = array(pages, sizeof(*sums)), sum = 0;
+	size_t i;
+
+	for (i = 0; i < pages; i++)
+		sums[i] = sum += 1.0 / (i + 1);
+	return sums;
+}
+
+static size_t zipf_rank(const double *sums)
+{
+	double at = random_below(1u << 30) / (double)(1u << 30) * sums[pages - 1];
+	size_t low = 0, high = pages - 1, middle;
+
+	while (low < high) {
+		middle = (low + high) / 2;
+		if (sums[middle] > at)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+static void zipf(const char *name, size_t nr)
+{
+	size_t *page = order_random(0, pages), *which = array(nr, sizeof(*which)), i;
+	double *sums = zipf_sums();
+
+	for (i = 0; i < nr; i++)	/* before anything is timed */
+		which[i] = page[zipf_rank(sums)] << 1 | (random_below(10) < 3);
+	phase_begin();
+	for (i = 0; i < nr; i++) {
+		page_check(which[i] >> 1);
+		if (which[i] & 1)
+			page_write(which[i] >> 1);
+	}
+	phase_end(name);
+	printf(" accesses=%zu\n", nr);
+	free(sums);
+	free(which);
+	free(page);
+}
+
 static void mix(const char *name)
 {
 	size_t half = pages / 2, *order[2] = { order_stride(half, 1), order_random(half, half) };
@@ -377,10 +534,7 @@ static void mix(const char *name)
 	}
 	phase_begin();
 	for (i = 0; i < 2; i++)
-		if (pthread_create(&t[i].thread, NULL, touch, &t[i])) {
-			fprintf(stderr, "swapbench: no thread\n");
-			exit(2);
-		}
+		thread_begin(&t[i]);
 	while (__atomic_load_n(&t[0].done, __ATOMIC_RELAXED) < half && __atomic_load_n(&t[1].done, __ATOMIC_RELAXED) < half)
 		usleep(2000);
 	stop = true;
@@ -412,6 +566,10 @@ static bool run(const char *phase)
 		in("stride", order_stride(pages, n));
 	else if (!strcmp(phase, "random"))
 		in(phase, order_random(0, pages));
+	else if (!strncmp(phase, "random=", 7) && n && n <= 64)
+		in_threads("random", order_random(0, pages), n);
+	else if (!strncmp(phase, "zipf=", 5) && n)
+		zipf("zipf", n);
 	else if (!strcmp(phase, "mix"))
 		mix(phase);
 	else if (!strncmp(phase, "free=", 5) && n && n <= 100)
@@ -420,6 +578,8 @@ static bool run(const char *phase)
 		turn("turn", n);
 	else if (!strncmp(phase, "data=", 5))
 		data_open(value + 1);
+	else if (!strncmp(phase, "times=", 6))
+		times_open(value + 1);
 	else
 		return false;
 	fflush(stdout);
@@ -432,7 +592,7 @@ int main(int argc, char **argv)
 
 	pages = argc > 2 ? strtoul(argv[1], NULL, 10) << 8 : 0;
 	if (!pages) {
-		fprintf(stderr, "usage: swapbench MIB fill|churn=N|out|seq|stride=K|random|mix|free=P|turn=N|data=FILE...\n");
+		fprintf(stderr, "usage: swapbench MIB fill|churn=N|out|seq|stride=K|random[=T]|zipf=N|mix|free=P|turn=N|data=FILE|times=FILE...\n");
 		return 2;
 	}
 	rounds = array(pages, sizeof(*rounds));
