@@ -20,7 +20,9 @@
 #define FSW_SPARES		2	/* windows of compaction's, beside the staging pool */
 #define FSW_MEND_SLOTS		16	/* mended at once, beside both */
 #define FSW_PEERS_MAX		8	/* live peers of a device */
+#ifndef FSW_CHAINS_MAX			/* lower in the simulator, which has few donors */
 #define FSW_CHAINS_MAX		32	/* of a window: one for each peer that some of its pages go to, a bit each */
+#endif
 
 /* ---- peers: what the core sees of one; the transport embeds it in its own struct ---- */
 struct fsw_peer {
